@@ -1,0 +1,189 @@
+"""The command line: `python -m dcgan_lib train | sample | evaluate`, options generated from `Config`."""
+
+import argparse
+import contextlib
+import io
+import json
+import re
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from dcgan_lib import checkpoint
+from dcgan_lib.config import PRESETS, Config, InputError, load_config
+from dcgan_lib.data import denormalize, load_pictures
+from dcgan_lib.grids import save_grid
+from dcgan_lib.metrics import measure
+from dcgan_lib.runs import CHECKPOINT, GENERATOR, RunFolder, free_folder
+from dcgan_lib.sampling import draw_z, sample
+from dcgan_lib.trainer import Trainer
+
+FREE_ON_RESUME = ("steps", "lr", "beta1")
+"""What a resumed run may change: the rest is what makes it the same run."""
+FRAME_EVERY = 25
+
+
+@dataclass
+class Train:
+    """Train a DCGAN and leave a folder with its weights, history and pictures."""
+
+    config: tyro.conf.OmitArgPrefixes[Config]
+    preset: Literal["paper", "laptop", "ci"] = "laptop"
+    """Where the options below get their defaults from."""
+    seconds: float | None = None
+    """Stop after so many seconds instead of after --steps."""
+    out: Path | None = None
+    """The folder to write; left out: a new one below runs/."""
+    resume: bool = False
+    """Go on with the run in --out, with its own options, to its --steps or for more --seconds."""
+    save_every: int = 500
+    """Write a checkpoint every so many steps, besides the one at the end."""
+
+    def __post_init__(self) -> None:
+        if self.save_every < 1:
+            raise InputError(f"--save-every must be at least 1, and {self.save_every} is not: change its value.")
+        if self.seconds is not None and self.seconds < 0:
+            raise InputError(f"--seconds must be 0 or more, and {self.seconds:g} is not: change its value.")
+
+    def main(self) -> None:
+        if self.resume:
+            folder = RunFolder(self.out)
+            trainer = Trainer.load(folder.path / CHECKPOINT)
+            changed = [
+                f.name for f in fields(Config) if getattr(self.config, f.name) != getattr(trainer.config, f.name)
+            ]
+            if fixed := [name for name in changed if name not in FREE_ON_RESUME]:
+                raise InputError(
+                    f"{self.out} was trained with another {' and '.join(fixed)}: leave these options out to go on with "
+                    "it, or start a new run without --resume."
+                )
+            trainer.set(lr=self.config.lr, beta1=self.config.beta1, steps=self.config.steps)
+            folder.drop_frames_after(trainer.steps_done)
+        else:
+            folder = RunFolder(self.out or free_folder(self.config))
+            folder.require_empty()
+            trainer = Trainer(self.config)
+            folder.add_frame(trainer)
+
+        def report(trainer: Trainer) -> None:
+            if trainer.steps_done % FRAME_EVERY == 0:
+                folder.add_frame(trainer)
+            if trainer.steps_done % self.save_every == 0:
+                folder.save(trainer)
+
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the run early and loses nothing
+            trainer.train(seconds=self.seconds, every=np.gcd(FRAME_EVERY, self.save_every), on_progress=report)
+        folder.add_frame(trainer)
+        folder.save(trainer)
+        folder.save_gif()
+        print(f"{trainer.steps_done} steps done. Written:", *folder.written(), sep="\n  ")
+
+
+@dataclass
+class Sample:
+    """Draw pictures from a trained generator."""
+
+    run: Path
+    """The folder that train wrote."""
+    out: Path
+    """samples.npy (uint8, N x C x H x W) or, with the suffix .png, a grid of pictures."""
+    n: int = 64
+    """How many."""
+    seed: int = 0
+    """Same seed, same pictures."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InputError(f"--n must be at least 1, and {self.n} is not: change its value.")
+        if self.out.suffix not in (".npy", ".png"):
+            raise InputError(f"--out must end in .npy or .png, and {self.out} does not: change its value.")
+
+    def main(self) -> None:
+        generator, config = checkpoint.load_generator(self.run / GENERATOR)
+        images = denormalize(sample(generator, draw_z(self.n, config.latent_dim, self.seed)))
+        if self.out.suffix == ".png":
+            save_grid(self.out, images, columns=max(1, round(self.n**0.5)))
+        else:
+            checkpoint.write_file(self.out, lambda file: np.save(file, images.numpy()))
+        print(self.out)
+
+
+@dataclass
+class Evaluate:
+    """Measure a run against its own data: FID, mode coverage and what a classifier thinks; one line of JSON."""
+
+    run: Path
+    """The folder that train wrote."""
+    n: int = 10_000
+    """How many pictures to draw; at least 129, better 10,000."""
+    seed: int = 0
+    """Same seed, same pictures."""
+
+    def __post_init__(self) -> None:
+        if self.n < 129:
+            raise InputError(f"--n must be at least 129, one more than there are features, and {self.n} is not.")
+
+    def main(self) -> None:
+        generator, config = checkpoint.load_generator(self.run / GENERATOR)
+        fake = denormalize(sample(generator, draw_z(self.n, config.latent_dim, self.seed)))
+        pictures = load_pictures(config.data, config.image_size, config.channels)
+        print(json.dumps({"run": str(self.run), "data": config.data, **measure(fake, pictures)}))
+
+
+def parse(args: list[str]) -> Train | Sample | Evaluate:
+    """The command that the words ask for, with its options.
+
+    Raises:
+        InputError: an option is unknown, missing or out of range.
+        SystemExit: with status 0 after --help.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--preset", choices=PRESETS)  # what the other options' defaults depend on
+    early.add_argument("--resume", action="store_true")
+    early.add_argument("--out", type=Path)
+    try:
+        known, _ = early.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error}.") from error
+    if known.resume and not known.out:
+        raise InputError("--resume needs the folder of the run to go on with: add --out.")
+    config = checkpoint.load(known.out / CHECKPOINT)[0] if known.resume else load_config(known.preset)
+    commands = (
+        Annotated[Train, tyro.conf.subcommand("train", default=Train(config, preset=known.preset or "laptop"))]
+        | Annotated[Sample, tyro.conf.subcommand("sample")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(commands, prog="python -m dcgan_lib", description=__doc__, args=args)
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise InputError(f"{_sentence(said.getvalue())} Add --help to see the options.") from None
+
+
+def _sentence(box: str) -> str:
+    """The first paragraph of tyro's framed message, on one line."""
+    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
+    rules = [i for i, line in enumerate(lines) if set(line) == {"─"}]
+    text = " ".join(lines[: rules[0] if rules else None])
+    return re.sub(r"^Error parsing \S+: ", "", text).rstrip(".") + "."
+
+
+def main() -> int:
+    """Run the command line; the exit status is 2 after a mistake that the reader can mend."""
+    try:
+        parse(sys.argv[1:]).main()
+    except InputError as error:
+        print(f"dcgan_lib: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

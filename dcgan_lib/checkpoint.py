@@ -1,0 +1,99 @@
+"""A run on disk: written whole or not at all, read without running any code in it, resumed exactly.
+
+Used in notebooks/07_training.ipynb.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from dcgan_lib.config import Config, InputError
+from dcgan_lib.networks import Generator
+
+FORMAT = 1
+
+
+def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file that appears under its name when it is complete and on the disk, never before.
+
+    Args:
+        write: gets the open binary file.
+
+    Raises:
+        InputError: the folder or the disk does not take it; an earlier file of that name is as it was.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror or error}): choose a folder with room that you can write to."
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """`write_file` for UTF-8 text."""
+    write_file(path, lambda file: file.write(text.encode()))
+
+
+def save(path: Path | str, config: Config, state: dict[str, Any]) -> None:
+    """Write a checkpoint: the config and a dictionary of tensors, numbers and state_dicts."""
+    content = {"format": FORMAT, "config": config.to_dict(), **state}
+    write_file(path, lambda file: torch.save(content, file))
+
+
+def load(path: Path | str) -> tuple[Config, dict[str, Any]]:
+    """Read a checkpoint, tensors onto the CPU; no code in the file is run (`weights_only`).
+
+    Raises:
+        InputError: there is no such file, or it is no checkpoint of ours.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"There is no checkpoint {path}: give the file that save() or `dcgan_lib train` wrote.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state.pop("format") != FORMAT:
+            raise ValueError("another format")
+        return Config(**state.pop("config")), state
+    except Exception as error:  # a broken file can fail anywhere in the reader
+        raise InputError(f"{path} is not a whole checkpoint of this version: give another one.") from error
+
+
+def save_generator(path: Path | str, generator: nn.Module, config: Config) -> None:
+    """Write the generator's weights, with the config in the file's metadata, as safetensors."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in generator.state_dict().items()}
+    write_file(path, lambda file: file.write(to_safetensors(weights, {"config": json.dumps(config.to_dict())})))
+
+
+def load_generator(path: Path | str) -> tuple[Generator, Config]:
+    """The generator that `save_generator` wrote, in eval mode on the CPU, and the config of its run.
+
+    Raises:
+        InputError: there is no such file, or it holds no generator of ours.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"There is no generator {path}: give the folder that `dcgan_lib train --out` wrote.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = Config(**json.loads(file.metadata()["config"]))
+            weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        generator = Generator(config.latent_dim, config.g_width, config.channels, config.image_size)
+        generator.load_state_dict(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is not a whole generator of this version: give another one.") from error
+    return generator.eval(), config

@@ -1,0 +1,142 @@
+"""Every number that a run depends on, the presets, and the only place that reads the environment.
+
+Taught in notebooks/00_quickstart.ipynb.
+"""
+
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, get_args
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class InputError(ValueError):
+    """Something that the reader can mend; the message says what is wrong, where, and what to do next."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, in numbers. The defaults are the paper's (Radford, Metz, Chintala 2016, section 4).
+
+    Raises:
+        InputError: a value is of the wrong type or out of its range.
+    """
+
+    data: str = "faces"
+    """The pictures: faces, digits, mnist, fashion_mnist, cifar10, svhn, celeba or folder:PATH."""
+    image_size: int = 64
+    """Height and width in pixels: 16, 32, 64, 128 or 256."""
+    channels: int | None = None
+    """1 for grey, 3 for colour; left out: what the data has."""
+    latent_dim: int = 100
+    """Length of z, the random vector that a picture is made from (nz in older tutorials)."""
+    g_width: int = 64
+    """Channels of the generator's last hidden layer; each layer before it has twice as many (ngf)."""
+    d_width: int = 64
+    """Channels of the discriminator's first layer; each layer after it has twice as many (ndf)."""
+    batch_size: int = 128
+    """Real pictures a step, and as many fakes."""
+    lr: float = 2e-4
+    """Learning rate of Adam, for both networks."""
+    beta1: float = 0.5
+    """Adam's memory of past gradients, from 0 up to but not including 1."""
+    beta2: float = 0.999
+    """Adam's memory of past squared gradients, from 0 up to but not including 1."""
+    steps: int = 10_000
+    """Length of the run in steps; one step updates each network once."""
+    seed: int = 0
+    """Same seed, same run on the same machine."""
+    precision: str = "auto"
+    """float32, bfloat16, or auto: bfloat16 where the processor multiplies it fast."""
+    device: str = "auto"
+    """cpu, cuda, mps ..., or auto: an accelerator where there is one."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is float and type(value) is int:  # lr=1 is as good as lr=1.0
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) not in (get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)):
+                kind = getattr(field.type, "__name__", "int")
+                raise InputError(f"{field.name} must be of type {kind}, and {value!r} is not: change its value.")
+        rules = {
+            "data": (bool(self.data), "a name such as faces or folder:PATH"),
+            "image_size": (self.image_size in (16, 32, 64, 128, 256), "16, 32, 64, 128 or 256"),
+            "channels": (self.channels in (None, 1, 3), "1 (grey) or 3 (colour)"),
+            "batch_size": (self.batch_size >= 2, "at least 2, because batch norm compares pictures"),
+            "lr": (0 < self.lr < float("inf"), "a number above 0"),
+            "beta1": (0 <= self.beta1 < 1, "from 0 up to but not including 1"),
+            "beta2": (0 <= self.beta2 < 1, "from 0 up to but not including 1"),
+            "precision": (self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
+            **{name: (getattr(self, name) >= 1, "at least 1") for name in ("latent_dim", "g_width", "d_width")},
+            **{name: (getattr(self, name) >= 0, "0 or more") for name in ("steps", "seed")},
+        }
+        for name, (ok, rule) in rules.items():
+            if not ok:
+                raise InputError(f"{name} must be {rule}, and {getattr(self, name)!r} is not: change its value.")
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """The paper's run: 64x64 pictures, 64 channels, batches of 128, Adam at 2e-4. For a GPU."""
+        return cls(**changes)
+
+    @classmethod
+    def laptop(cls, **changes: Any) -> Self:
+        """The same network for two CPU cores and a minute: quarter of the pixels, a quarter of the width.
+
+        Fewer steps fit in a minute, so each is larger: lr is five times the paper's.
+        """
+        return cls(**{**dict(image_size=32, g_width=32, d_width=16, batch_size=64, lr=1e-3, steps=600), **changes})
+
+    @classmethod
+    def ci(cls, **changes: Any) -> Self:
+        """The laptop run cut to seconds: it proves that everything runs, not that it learns."""
+        return cls.laptop(**{**dict(g_width=8, d_width=8, batch_size=16, steps=20), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field names and values, ready for JSON."""
+        return asdict(self)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "ci": Config.ci}
+
+
+def load_config(preset: str | None = None, **changes: Any) -> Config:
+    """The preset that `DCGAN_PRESET` names (without it: laptop), with some fields changed.
+
+    Raises:
+        InputError: there is no such preset, or a value is out of its range.
+    """
+    preset = preset or os.environ.get("DCGAN_PRESET") or "laptop"
+    if preset not in PRESETS:
+        raise InputError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)} (DCGAN_PRESET).")
+    return PRESETS[preset](**changes)
+
+
+def headless() -> bool:
+    """True when no browser will answer, so that widgets show a still of the same state (`DCGAN_HEADLESS`)."""
+    return os.environ.get("DCGAN_HEADLESS", "") not in ("", "0")
+
+
+def data_root() -> Path:
+    """Where data sets are looked for and downloaded to: `DCGAN_DATA`, or the project's own data folder."""
+    return Path(os.environ.get("DCGAN_DATA") or Path(__file__).parent.parent / "data")
+
+
+def cache_root() -> Path:
+    """Where decoded pictures are kept: `DCGAN_CACHE`, or data/cache of the project.
+
+    A data root of one's own (`DCGAN_DATA`) may be read-only or shared: caches then go to the user's cache folder.
+    """
+    if chosen := os.environ.get("DCGAN_CACHE"):
+        return Path(chosen)
+    if not os.environ.get("DCGAN_DATA"):
+        return data_root() / "cache"
+    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(user) / "dcgan_lib"

@@ -1,0 +1,41 @@
+"""Where a run computes, and in which precision."""
+
+import torch
+
+from dcgan_lib.config import InputError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" is the accelerator (CUDA, MPS ...) where there is one, else the CPU.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = f"cpu or {accelerator.type}" if accelerator else "cpu"
+        raise InputError(f"This machine cannot use the device {name!r}: choose {here}.") from error
+    return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What convolutions are computed in: float32, or bfloat16 where asked for or ("auto") where it is the faster.
+
+    Raises:
+        InputError: the device has no bfloat16.
+    """
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":  # AMX tiles or AVX512-BF16; elsewhere the CPU emulates bfloat16 slowly
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # private, so a missing one counts as no
+        fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    else:
+        fast = False
+    if precision == "bfloat16" and not fast and device.type != "cpu":
+        raise InputError(f"The device {device} has no bfloat16: choose precision float32 or auto.")
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else torch.float32

@@ -1,0 +1,46 @@
+"""Grids of pictures, as images and files, and the animation that many of them make."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from dcgan_lib.checkpoint import write_file
+from dcgan_lib.data import denormalize
+
+GIF_FRAMES, GIF_SECONDS = 80, 8
+
+
+def grid(images: Tensor, columns: int = 8, scale: int = 1) -> Image.Image:
+    """Pictures side by side with a thin white border, as one RGB image.
+
+    Args:
+        images: (N, C, H, W) with 1 or 3 channels, uint8 in 0..255 or float in [-1, 1].
+        columns: how many in a row.
+        scale: each pixel becomes scale x scale, unsmoothed.
+    """
+    if images.is_floating_point():
+        images = denormalize(images)
+    joined = make_grid(images.cpu(), columns, padding=1, pad_value=255)  # grey becomes three equal channels
+    image = Image.fromarray(joined.permute(1, 2, 0).numpy())
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def save_grid(path: Path | str, images: Tensor, columns: int = 8) -> None:
+    """Write `grid` as a PNG file."""
+    write_file(path, lambda file: grid(images, columns).save(file, format="PNG"))
+
+
+def save_gif(path: Path | str, frames: Sequence[Image.Image]) -> None:
+    """Write an endless animation: at most 80 frames, evenly chosen, over 8 seconds; the last one stays for 2.
+
+    Args:
+        frames: images of one size, at least one.
+    """
+    every = -(-len(frames) // GIF_FRAMES)
+    chosen = [frame.convert("RGB").quantize(64) for frame in [*frames[:-1][::every], frames[-1]]]
+    pauses = [GIF_SECONDS * 1000 // len(chosen)] * (len(chosen) - 1) + [2000]
+    options = {"save_all": True, "append_images": chosen[1:], "duration": pauses, "loop": 0}
+    write_file(path, lambda file: chosen[0].save(file, format="GIF", **options))

@@ -1,0 +1,39 @@
+"""What each player makes small, from logits.
+
+Taught in notebooks/06_loss.ipynb.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def real_loss(logits: Tensor) -> Tensor:
+    """-log D(x), averaged: small when the discriminator calls these pictures real.
+
+    Args:
+        logits: of any shape, the discriminator's output before the sigmoid; computed in float32.
+    """
+    return binary_cross_entropy_with_logits(logits.float(), torch.ones_like(logits, dtype=torch.float32))
+
+
+def fake_loss(logits: Tensor) -> Tensor:
+    """-log(1 - D(x)), averaged: small when the discriminator calls these pictures fake."""
+    return binary_cross_entropy_with_logits(logits.float(), torch.zeros_like(logits, dtype=torch.float32))
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The discriminator's loss: the sum of both halves (Goodfellow et al. 2014, equation 1, negated).
+
+    A discriminator that knows nothing has logits 0 and a loss of 2 ln 2 = 1.386.
+    """
+    return real_loss(real_logits) + fake_loss(fake_logits)
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """The generator's non-saturating loss, -log D(G(z)) (Goodfellow et al. 2014, section 3).
+
+    It is the discriminator's loss for real pictures, given fakes. Against a discriminator that
+    knows nothing it is ln 2 = 0.693.
+    """
+    return real_loss(fake_logits)
