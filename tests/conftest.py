@@ -1,0 +1,95 @@
+"""What several test files share."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcgan_lib import __main__ as command_line
+from dcgan_lib.config import Config
+from dcgan_lib.data import PictureSet
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No unit test may need a network: connecting to anything but this machine fails."""
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"a unit test tried to reach {address[0]}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+def git(*arguments: str | Path, cwd: Path) -> None:
+    """Run git as somebody whose settings play no part."""
+    settings = ["-c", "user.name=test", "-c", "user.email=test", "-c", "commit.gpgsign=false", "-c", "core.hooksPath="]
+    subprocess.run(["git", *settings, *map(str, arguments)], cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with one commit: this tree as it is now, without what .gitignore names."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = tmp_path_factory.mktemp("origin") / "repository"
+    here = (f"--git-dir={folder}", f"--work-tree={ROOT}")
+    git(*here, "init", "--quiet", cwd=ROOT)
+    git(*here, "add", "--all", cwd=ROOT)
+    git(*here, "commit", "--quiet", "--message", "the tree under test", cwd=ROOT)
+    git("config", "core.worktree", folder.parent, cwd=folder)  # from now on nothing in it points at this tree
+    return folder
+
+
+@pytest.fixture
+def checkout(repository: Path, tmp_path: Path) -> Path:
+    """A clone that a test may change."""
+    folder = tmp_path / "checkout"
+    git("clone", "--quiet", repository.as_uri(), folder, cwd=tmp_path)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own cache folder, and no data sets; neither is there yet."""
+    monkeypatch.setenv("DCGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DCGAN_DATA", str(tmp_path / "data"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """A run whose steps take milliseconds."""
+    widths = {"latent_dim": 8, "g_width": 4, "d_width": 3, "image_size": 16, "batch_size": 8}
+    return Config(**widths, lr=1e-3, steps=6, seed=3, precision="float32", device="cpu")
+
+
+@pytest.fixture
+def pictures() -> PictureSet:
+    """21 grey pictures of noise in three classes."""
+    images = torch.randint(0, 256, (21, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return PictureSet("noise", images, {"class": torch.arange(21) % 3}, {"class": ("a", "b", "c")})
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
+    """Run `python -m dcgan_lib ARGUMENTS` in this process: exit status, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dcgan_lib", *map(str, arguments)])
+        try:
+            status = command_line.main()
+        except SystemExit as stop:
+            status = stop.code
+        return (status, *capsys.readouterr())
+
+    return run

@@ -1,0 +1,91 @@
+"""pyproject.toml, constraints.txt and environment.yml say the same; the test runs are set up as promised."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools import make_venv
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+CONSTRAINTS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+PINS = {name.lower(): pin for name, _, pin in (line.partition("==") for line in CONSTRAINTS)}
+ENVIRONMENT = (ROOT / "environment.yml").read_text()
+
+
+def test_every_constraint_is_one_exact_version() -> None:
+    assert [line for line in CONSTRAINTS if not re.fullmatch(r"[\w.-]+==\d+(\.\w+)*", line)] == []
+    assert len(PINS) == len(CONSTRAINTS)
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_direct_dependency_has_a_pin_that_meets_its_bound(need: str) -> None:
+    name, bound = re.fullmatch(r"([\w-]+)>=([\d.]+)", need).groups()
+    assert make_venv.version(PINS[name]) >= make_venv.version(bound)
+
+
+def test_environment_installs_the_package_with_the_pins() -> None:
+    lines = [line.strip() for line in ENVIRONMENT.splitlines()]
+    pip = lines[lines.index("- pip:") + 1 :]
+    assert pip == ["- -c constraints.txt", "- -e .[dev]"]
+
+
+def test_python_is_the_same_everywhere() -> None:
+    oldest = re.fullmatch(r">=(\d+\.\d+)", PROJECT["requires-python"])[1]
+    assert re.findall(r"- python=(\S+)", ENVIRONMENT) == [oldest]
+    assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
+    assert f'python: "{oldest}"' in (ROOT / ".github/workflows/ci.yml").read_text()
+
+
+def test_oldest_torch_in_continuous_integration_is_the_lower_bound() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    bounds = dict(need.split(">=") for need in NEEDS)
+    assert f"torch=={bounds['torch']}.0 torchvision=={bounds['torchvision']}.0" in workflow
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "environment.yml", "Makefile", ".ci/run"])
+def test_no_file_says_where_packages_come_from(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert re.findall(r"index-url|find-links|trusted-host", text) == []
+    assert [url for url in re.findall(r"https?://\S+", text) if "github.com/" not in url] == []
+
+
+def test_defaults_of_a_test_run(request: pytest.FixtureRequest) -> None:
+    assert {os.environ[name] for name in ("DCGAN_HEADLESS", "TQDM_DISABLE")} == {"1"}
+    assert os.environ["DCGAN_PRESET"]
+    assert request.config.option.nbval_current_env
+    assert request.config.option.nbval_cell_timeout < 2000
+
+
+def test_version_reads_what_packages_call_themselves() -> None:
+    assert make_venv.version("2.15.0+cu132") == (2, 15, 0)
+    assert make_venv.version("2.6.0a0") == (2, 6, 0)
+    assert make_venv.version("2.10") > make_venv.version("2.9.1")
+
+
+def fake_pair(folder: Path, torch: str, torchvision: str) -> str:
+    """What the setup finds in an environment whose torch and torchvision hold these lines."""
+    for name, line in (("torch", torch), ("torchvision", torchvision)):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(line)
+    run = [sys.executable, "-c", "from tools import make_venv; print(repr(make_venv.own_pair()))"]
+    variables = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(run, cwd=ROOT, env=variables, capture_output=True, text=True, check=True).stdout.strip()
+
+
+NEW, OLD, BROKEN = "__version__ = '9.0+cpu'", "__version__ = '0.1'", "raise RuntimeError('operator does not exist')"
+
+
+def test_working_pair_is_used(tmp_path: Path) -> None:
+    assert "'torch': '9.0+cpu'" in fake_pair(tmp_path, NEW, NEW)
+
+
+@pytest.mark.parametrize(("torch", "torchvision"), [(OLD, NEW), (NEW, OLD), (NEW, BROKEN), (BROKEN, NEW)])
+def test_old_or_unmatched_pair_is_left_alone(tmp_path: Path, torch: str, torchvision: str) -> None:
+    assert fake_pair(tmp_path, torch, torchvision) == "None"
