@@ -168,11 +168,11 @@ def parse(args: list[str]) -> Train | Sample | Evaluate:
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph of tyro's framed message, on one line."""
-    lines = [line.strip("│ ").strip() for line in box.splitlines() if line.startswith("│")]
-    rules = [i for i, line in enumerate(lines) if set(line) == {"─"}]
-    text = " ".join(lines[: rules[0] if rules else None])
-    return re.sub(r"^Error parsing \S+: ", "", text).rstrip(".") + "."
+    """The first paragraph of tyro's message, framed or (where stdout is not UTF-8) not, on one line."""
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first is a title
+    paragraphs = re.split(r"^[-─╰╯]+$", "\n".join(lines), flags=re.MULTILINE)
+    text = " ".join(next(filter(str.strip, paragraphs), "").split())
+    return re.sub(r"^Error parsing (?!--)\S+: ", "", text).rstrip(".") + "."
 
 
 def main() -> int:

@@ -3,6 +3,8 @@
 Used in notebooks/07_training.ipynb.
 """
 
+import contextlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -43,7 +45,8 @@ def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
             f"{path} could not be written ({error.strerror or error}): choose a folder with room that you can write to."
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it cannot be deleted, it is not there
+            unfinished.unlink()
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -54,7 +57,9 @@ def write_text(path: Path | str, text: str) -> None:
 def save(path: Path | str, config: Config, state: dict[str, Any]) -> None:
     """Write a checkpoint: the config and a dictionary of tensors, numbers and state_dicts."""
     content = {"format": FORMAT, "config": config.to_dict(), **state}
-    write_file(path, lambda file: torch.save(content, file))
+    whole = io.BytesIO()  # writing to a full disk, torch would turn the OSError into a RuntimeError
+    torch.save(content, whole)
+    write_file(path, lambda file: file.write(whole.getbuffer()))
 
 
 def load(path: Path | str) -> tuple[Config, dict[str, Any]]:

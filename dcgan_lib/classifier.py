@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
-from tqdm.auto import tqdm
 
 from dcgan_lib.checkpoint import write_file
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.data import PictureSet, normalize
+from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 
 INPUT_SIZE = 32
@@ -67,7 +67,7 @@ def train_classifier(pictures: PictureSet, steps: int = 800, seed: int = 0) -> C
     batch_size = min(128, len(train))
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for step in tqdm(range(steps), desc="classifier", unit="step"):
+    for step in progress(range(steps), desc="classifier", unit="step"):
         chosen = train[torch.randint(len(train), (batch_size,), generator=rng(seed, "classifier", step))]
         logits = network(normalize(pictures.images[chosen]))
         loss = sum(cross_entropy(logits[name], labels[chosen]) for name, labels in pictures.labels.items())

@@ -3,6 +3,7 @@
 Taught in notebooks/02_data.ipynb.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -16,9 +17,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as transforms
-from tqdm.auto import tqdm
 
 from dcgan_lib.config import InputError, cache_root
+from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sources import Source, find_source
 
@@ -142,7 +143,8 @@ def _write(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None
             "set DCGAN_CACHE to a folder with room that you can write to."
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it cannot be deleted, it is not there
+            unfinished.unlink()
 
 
 def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) -> None:
@@ -157,7 +159,8 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
         return len(numbers)
 
     # Threads, not processes: PIL decodes outside Python's lock, and nothing has to be pickled.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=source.count, desc=source.name, unit="picture") as bar:
+    bar = progress(total=source.count, desc=source.name, unit="picture")
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for done in pool.map(fill_chunk, range(0, source.count, CHUNK)):
             bar.update(done)
 

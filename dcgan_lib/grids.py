@@ -39,7 +39,7 @@ def save_gif(path: Path | str, frames: Sequence[Image.Image]) -> None:
     Args:
         frames: images of one size, at least one.
     """
-    every = -(-len(frames) // GIF_FRAMES)
+    every = max(1, -(-(len(frames) - 1) // (GIF_FRAMES - 1)))  # the last frame comes on top
     chosen = [frame.convert("RGB").quantize(64) for frame in [*frames[:-1][::every], frames[-1]]]
     pauses = [GIF_SECONDS * 1000 // len(chosen)] * (len(chosen) - 1) + [2000]
     options = {"save_all": True, "append_images": chosen[1:], "duration": pauses, "loop": 0}

@@ -3,6 +3,7 @@
 Used by `python -m dcgan_lib`.
 """
 
+import io
 import json
 import re
 from pathlib import Path
@@ -58,7 +59,7 @@ class RunFolder:
     def save_gif(self) -> None:
         """Write progress.gif from the frames."""
         frames = sorted((self.path / "progress").glob("*.png"))
-        save_gif(self.path / "progress.gif", [Image.open(frame) for frame in frames])
+        save_gif(self.path / "progress.gif", [Image.open(io.BytesIO(frame.read_bytes())) for frame in frames])
 
     def drop_frames_after(self, step: int) -> None:
         """Forget frames of steps that a resumed run takes again."""

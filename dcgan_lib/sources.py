@@ -115,7 +115,7 @@ def _torchvision(name: str) -> Source:
             data = opening(False)
         except RuntimeError:  # torchvision's way of saying that the files are not there
             data = opening(True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # where a file is broken, torchvision lets anything through
         raise InputError(
             f"{name} is not below {root} and could not be downloaded ({_reason(error)}): set DCGAN_DATA to the folder "
             "that holds it, try again with a network, or use faces, which needs no file."
@@ -136,8 +136,8 @@ def _celeba() -> Source:
     folder = root / "celeba"
     lists = ", ".join(f"list_{name}.txt" for name in ("attr_celeba", "bbox_celeba", "landmarks_align_celeba"))
     wanted = (
-        f"download img_align_celeba.zip, {lists}, list_eval_partition.txt and identity_CelebA.txt from CelebA's page by "
-        f"hand, put them into {folder}, and unzip the archive there, so that the folder holds the text files and "
+        f"download img_align_celeba.zip, {lists}, list_eval_partition.txt and identity_CelebA.txt from CelebA's page "
+        f"by hand, put them into {folder}, and unzip the archive there, so that the folder holds the text files and "
         f"{Path('img_align_celeba') / '000001.jpg'} to 202599.jpg"
     )
     archive = folder / "img_align_celeba.zip"

@@ -11,7 +11,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
-from tqdm.auto import tqdm
 
 from dcgan_lib import checkpoint
 from dcgan_lib.config import Config, InputError
@@ -19,6 +18,7 @@ from dcgan_lib.data import PictureSet, load_pictures
 from dcgan_lib.device import choose_device, choose_dtype
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
+from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import train_step
@@ -134,7 +134,7 @@ class Trainer:
             steps = max(0, self.config.steps - self.steps_done)
         first, start = self.steps_done, time.perf_counter()
         total, unit = (steps, "step") if seconds is None else (seconds, "s")
-        with tqdm(total=total, unit=unit, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}") as bar:
+        with progress(total=total, unit=unit, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}") as bar:
             while bar.n < total and (steps is None or self.steps_done - first < steps):
                 self.step()
                 done, passed = self.steps_done - first, time.perf_counter() - start
