@@ -61,7 +61,7 @@ def train_classifier(pictures: PictureSet, steps: int = 800, seed: int = 0) -> C
     if not pictures.labels:
         raise InputError(f"{pictures.name} has no labels, so no classifier can learn them: use data with classes.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = Classifier(pictures.channels, {name: len(values) for name, values in pictures.values.items()})
     train, _ = split(pictures)
     batch_size = min(128, len(train))

@@ -133,6 +133,9 @@ def _write(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         images = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk must end in an error here, and not kill Python at a write
+            with unfinished.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, unfinished.stat().st_size)
         fill(images)
         images.flush()
         del images  # Windows renames no open file

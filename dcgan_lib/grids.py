@@ -40,7 +40,9 @@ def save_gif(path: Path | str, frames: Sequence[Image.Image]) -> None:
         frames: images of one size, at least one.
     """
     every = max(1, -(-(len(frames) - 1) // (GIF_FRAMES - 1)))  # the last frame comes on top
-    chosen = [frame.convert("RGB").quantize(64) for frame in [*frames[:-1][::every], frames[-1]]]
+    chosen = [
+        frame.convert("RGB").quantize(64, dither=Image.Dither.NONE) for frame in [*frames[:-1][::every], frames[-1]]
+    ]
     pauses = [GIF_SECONDS * 1000 // len(chosen)] * (len(chosen) - 1) + [2000]
     options = {"save_all": True, "append_images": chosen[1:], "duration": pauses, "loop": 0}
     write_file(path, lambda file: chosen[0].save(file, format="GIF", **options))

@@ -19,7 +19,7 @@ from dcgan_lib.config import Config, headless
 from dcgan_lib.data import PictureSet
 from dcgan_lib.grids import grid
 from dcgan_lib.trainer import Trainer
-from dcgan_lib.viz import plot_history, to_png
+from dcgan_lib.viz import show_progress, to_png
 
 LABEL = {"description_width": "9em"}
 WIDE = {"width": "30em", "max_width": "100%"}
@@ -72,11 +72,11 @@ def watch(
         images = trainer.sample()
         frames.append(grid(images))
         if shown:
-            shown.update(PngImage(to_png(plot_history(trainer.history, images))))
+            shown.update(PngImage(to_png(show_progress(trainer.history, images))))
 
     trainer.train(steps=steps, seconds=seconds, every=every, on_progress=follow)
     if not shown:
-        display(PngImage(to_png(plot_history(trainer.history, trainer.sample()))))
+        display(PngImage(to_png(show_progress(trainer.history, trainer.sample()))))
     return frames
 
 
@@ -107,7 +107,7 @@ def start_runs(config: Config, pictures: PictureSet) -> None:
                 results.children = [widgets.VBox([title, picture]), *results.children[:1]]
 
                 def follow(trainer: Trainer) -> None:
-                    picture.value = to_png(plot_history(trainer.history, trainer.sample()))
+                    picture.value = to_png(show_progress(trainer.history, trainer.sample()))
                     said.value = f"step {trainer.steps_done} of {config.steps}"
 
                 trainer.train(every=25, on_progress=follow)

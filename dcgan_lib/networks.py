@@ -156,7 +156,7 @@ def build_networks(config: Config) -> tuple[Generator, Discriminator]:
     """The pair that a config describes, with starting weights drawn from its seed; channels left out count as 3."""
     channels = config.channels or 3
     with torch.random.fork_rng(devices=[]):  # the reader's own random numbers stay as they were
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         generator = Generator(config.latent_dim, config.g_width, channels, config.image_size)
         discriminator = Discriminator(config.d_width, channels, config.image_size)
     return generator, discriminator

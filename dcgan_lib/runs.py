@@ -63,7 +63,7 @@ class RunFolder:
 
     def drop_frames_after(self, step: int) -> None:
         """Forget frames of steps that a resumed run takes again."""
-        for frame in (self.path / "progress").glob("*.png"):
+        for frame in (self.path / "progress").glob("[0-9]" * 7 + ".png"):
             if int(frame.stem) > step:
                 frame.unlink()
 

@@ -117,7 +117,7 @@ def _torchvision(name: str) -> Source:
             data = opening(True)
     except Exception as error:  # where a file is broken, torchvision lets anything through
         raise InputError(
-            f"{name} is not below {root} and could not be downloaded ({_reason(error)}): set DCGAN_DATA to the folder "
+            f"{name} could not be opened below {root} or downloaded ({_reason(error)}): set DCGAN_DATA to the folder "
             "that holds it, try again with a network, or use faces, which needs no file."
         ) from error
     images = data.data.numpy() if isinstance(data.data, Tensor) else data.data

@@ -123,7 +123,7 @@ class Trainer:
         """Train for so many steps or seconds, whichever ends first; without both, to the end of `config.steps`.
 
         Args:
-            on_progress: called with the trainer after every `every` steps, and once at the end.
+            on_progress: called with the trainer after every `every` steps, and after the last one.
 
         Raises:
             InputError: steps or seconds is negative.

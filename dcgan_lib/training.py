@@ -16,11 +16,14 @@ from dcgan_lib.losses import fake_loss, generator_loss, real_loss
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Gradients pass through the network to its input, and none is computed for its own weights."""
-    network.requires_grad_(False)
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def train_step(

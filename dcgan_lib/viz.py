@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from dcgan_lib.grids import grid
@@ -17,6 +19,8 @@ from dcgan_lib.history import History
 
 D_COLOUR, G_COLOUR, REAL_COLOUR = "#2f6db3", "#d9742b", "#3a8f57"
 """The discriminator is blue, the generator orange and real data green, in every figure."""
+MEAN_OF = 25
+"""Over how many steps long curves are averaged."""
 
 
 def show_source(*objects: Callable[..., Any]) -> None:
@@ -27,68 +31,101 @@ def show_source(*objects: Callable[..., Any]) -> None:
 
 
 def to_png(picture: Figure | Image.Image) -> bytes:
-    """A figure or an image as the bytes of a PNG file."""
+    """A figure (without its white margins) or an image as the bytes of a PNG file."""
     file = io.BytesIO()
-    if isinstance(picture, Figure):
-        picture.savefig(file, format="png", dpi=90, bbox_inches="tight", facecolor="white")
-    else:
-        picture.save(file, format="PNG")
+    (to_image(picture) if isinstance(picture, Figure) else picture).save(file, format="PNG")
     return file.getvalue()
 
 
-def show_rows(rows: dict[str, Tensor], columns: int | None = None, size: float = 0.7) -> Figure:
-    """Rows of pictures, each with its name on the left.
+def to_image(figure: Figure, dpi: int = 90) -> Image.Image:
+    """A figure as an RGB image, without its white margins.
+
+    Drawn once and then cropped; matplotlib's own bbox_inches="tight" would draw it twice.
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    left, top, right, bottom = ImageOps.invert(image).getbbox() or (0, 0, *image.size)
+    return image.crop((max(0, left - 6), max(0, top - 6), right + 6, bottom + 6))
+
+
+def compact(image: Image.Image) -> Image.Image:
+    """The same image with at most 256 colours: a third of the bytes in a stored notebook, and nothing to see of it."""
+    return image.quantize(256, dither=Image.Dither.NONE)
+
+
+def show_rows(rows: dict[str, Tensor], columns: int | None = None, scale: int = 2) -> Image.Image:
+    """Rows of pictures, each with its name on the left, as one image.
 
     Args:
         rows: name to pictures (N, C, H, W), uint8 in 0..255 or float in [-1, 1].
         columns: at most so many of each; left out, all.
-        size: height and width of one picture, in inches.
+        scale: each pixel becomes scale x scale, unsmoothed; rows of smaller pictures are enlarged to the same size.
     """
-    count = max(len(images[:columns]) for images in rows.values())
-    figure = Figure(figsize=(size * count, size * len(rows) * 1.03))
-    for axes, (name, images) in zip(figure.subplots(len(rows), squeeze=False)[:, 0], rows.items(), strict=True):
-        axes.imshow(grid(images[:columns], columns=len(images[:columns])), interpolation="nearest")
-        axes.set_yticks([images.shape[-2] / 2], [name], fontsize=9)
-        axes.set_xticks([])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_anchor("W")
-    figure.subplots_adjust(hspace=0.03)
-    return figure
+    font = ImageFont.load_default(13)
+    margin = max(math.ceil(font.getlength(name)) for name in rows) + 10
+    largest = max(images.shape[-1] for images in rows.values())
+    grids = [grid(i[:columns], len(i[:columns]), scale * largest // i.shape[-1]) for i in rows.values()]
+    joined = Image.new("RGB", (margin + max(row.width for row in grids), sum(row.height for row in grids)), "white")
+    pen, y = ImageDraw.Draw(joined), 0
+    for name, row in zip(rows, grids, strict=True):
+        joined.paste(row, (margin, y))
+        pen.text((margin - 6, y + row.height / 2), name, "black", font, anchor="rm")
+        y += row.height
+    return compact(joined)
+
+
+def _curve(axes: Axes, history: History, column: str, name: str, colour: str) -> None:
+    """One column against the step; a long one pale, with its mean over 25 steps drawn over it."""
+    steps, values = history["step"], history[column]
+    long = len(values) >= 2 * MEAN_OF
+    axes.plot(steps, values, color=colour, lw=0.8, alpha=0.3 if long else 1, label=None if long else name)
+    if long:
+        means = np.convolve(values, np.full(MEAN_OF, 1 / MEAN_OF), mode="valid")
+        axes.plot(steps[MEAN_OF - 1 :], means, color=colour, lw=1.5, label=name)
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, frameon=False, fontsize=9)
 
 
 def plot_losses(history: History, axes: Axes) -> None:
     """Both losses against the step, with the landmarks of a discriminator that knows nothing."""
-    axes.plot(history["step"], history["d_loss"], color=D_COLOUR, lw=0.8, label="d_loss")
-    axes.plot(history["step"], history["g_loss"], color=G_COLOUR, lw=0.8, label="g_loss")
+    _curve(axes, history, "d_loss", "d_loss", D_COLOUR)
+    _curve(axes, history, "g_loss", "g_loss", G_COLOUR)
     for value, name, colour in ((2 * math.log(2), "2 ln 2", D_COLOUR), (math.log(2), "ln 2", G_COLOUR)):
         axes.axhline(value, color=colour, lw=0.8, ls=":")
-        axes.annotate(name, (1, value), xycoords=("axes fraction", "data"), fontsize=8, va="center", color=colour)
+        axes.annotate(f" {name}", (1, value), xycoords=("axes fraction", "data"), fontsize=8, va="center", color=colour)
     top = max(3.0, 1.05 * float(max(history["d_loss"].max(), history["g_loss"].max()))) if len(history) else 3.0
-    axes.set(ylim=(0, min(top, 12)), title="losses")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.set_ylim(0, min(top, 12))
+    _finish(axes, "losses")
 
 
 def plot_probabilities(history: History, axes: Axes) -> None:
     """D(x) and D(G(z)) against the step, with the line at 1/2 where the discriminator can only guess."""
-    axes.plot(history["step"], history["d_x"], color=REAL_COLOUR, lw=0.8, label="D(x)")
-    axes.plot(history["step"], history["d_gz_before"], color=G_COLOUR, lw=0.8, label="D(G(z))")
+    _curve(axes, history, "d_x", "D(x)", REAL_COLOUR)
+    _curve(axes, history, "d_gz_before", "D(G(z))", G_COLOUR)
     axes.axhline(0.5, color="grey", lw=0.8, ls=":")
-    axes.set(ylim=(0, 1), title="what the discriminator believes", xlabel="step")
-    axes.legend(loc="upper right", fontsize=8)
+    axes.set(ylim=(0, 1), xlabel="step")
+    _finish(axes, "what the discriminator believes")
 
 
-def plot_history(history: History, images: Tensor | None = None) -> Figure:
-    """The curves of a run, and beside them pictures (N, C, H, W) where some are given."""
-    figure = Figure(figsize=(10.5, 4.6) if images is not None else (8, 4.6), layout="constrained")
-    curves = figure
-    if images is not None:
-        left, curves = figure.subfigures(1, 2, width_ratios=(1, 1.15))
-        shown = left.subplots()
-        shown.imshow(grid(images), interpolation="nearest")
-        shown.set_axis_off()
-        shown.set_title(f"the same z, step {len(history)}", fontsize=10)
-    top, bottom = curves.subplots(2, sharex=True)
+def plot_history(history: History) -> Figure:
+    """The curves of a run: losses above, probabilities below."""
+    figure = Figure(figsize=(6, 5.6), layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True)
     plot_losses(history, top)
     plot_probabilities(history, bottom)
     return figure
+
+
+def show_progress(history: History, images: Tensor) -> Image.Image:
+    """Pictures (N, C, H, W) on the left, the curves of their run on the right, as one image."""
+    pictures, curves = grid(images, scale=max(1, 64 // images.shape[-1])), to_image(plot_history(history))
+    height = max(pictures.height, curves.height)
+    joined = Image.new("RGB", (pictures.width + curves.width + 10, height), "white")
+    joined.paste(pictures, (0, (height - pictures.height) // 2))
+    joined.paste(curves, (pictures.width + 10, (height - curves.height) // 2))
+    return compact(joined)

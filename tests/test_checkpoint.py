@@ -1,0 +1,158 @@
+"""Files appear whole or not at all, are read without running code, and give back what was saved."""
+
+import errno
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dcgan_lib import checkpoint
+from dcgan_lib.checkpoint import load, load_generator, save, save_generator, write_file, write_text
+from dcgan_lib.config import Config, InputError
+from dcgan_lib.networks import Generator, build_networks
+
+
+def test_write_file_makes_folders_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "new/folder/file.txt"
+    write_text(path, "first")
+    write_text(path, "zwölf")
+    assert path.read_bytes() == "zwölf".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
+def test_error_in_the_middle_leaves_the_earlier_file(tmp_path: Path, error: BaseException) -> None:
+    def write(file) -> None:
+        file.write(b"half of the n")
+        raise error
+
+    path = tmp_path / "file"
+    path.write_text("earlier")
+    with pytest.raises(InputError if isinstance(error, OSError) else type(error)) as raised:
+        write_file(path, write)
+    if isinstance(error, OSError):
+        assert "file could not be written (No space left on device)" in str(raised.value)
+    assert path.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_has_no_name_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "file", []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(path.exists()))
+    write_text(path, "text")
+    assert synced == [False]
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="could not be written"):
+        write_text(tmp_path / "file" / "below.txt", "text")
+
+
+def test_full_disk(tmp_path: Path, tiny: Config) -> None:
+    """The limit on a file's size stands in for it."""
+    resource: ModuleType = pytest.importorskip("resource")
+    path = tmp_path / "run.pt"
+    save(path, tiny, {"step": 1})
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="could not be written"):
+            save(path, tiny, {"weights": torch.rand(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_round_trip(tmp_path: Path, tiny: Config) -> None:
+    state = {"weights": torch.rand(3), "nested": {"numbers": [1, 2.5]}}
+    save(tmp_path / "run.pt", tiny, state)
+    config, loaded = load(tmp_path / "run.pt")
+    assert config == tiny
+    torch.testing.assert_close(loaded, state, rtol=0, atol=0)
+
+
+class Malicious:
+    """Unpickling it leaves a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, tiny: Config) -> None:
+    content = {"format": checkpoint.FORMAT, "config": tiny.to_dict(), "trap": Malicious(tmp_path / "trapped")}
+    torch.save(content, tmp_path / "run.pt")
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        load(tmp_path / "run.pt")
+    assert not (tmp_path / "trapped").exists()
+    torch.load(tmp_path / "run.pt", weights_only=False)
+    assert (tmp_path / "trapped").exists()  # the trap does work where it is let
+
+
+def write_broken(path: Path, kind: str, config: dict) -> None:
+    torch.save({"format": checkpoint.FORMAT, "config": config}, path)
+    if kind == "cut short":
+        os.truncate(path, path.stat().st_size * 2 // 3)
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("once upon a time")
+    elif kind == "tensor":
+        torch.save(torch.ones(3), path)
+    elif kind == "other format":
+        torch.save({"format": checkpoint.FORMAT + 1, "config": config}, path)
+    elif kind == "no format":
+        torch.save({"config": config}, path)
+    elif kind == "unknown field":
+        torch.save({"format": checkpoint.FORMAT, "config": config | {"colour": 1}}, path)
+    elif kind == "value out of range":
+        torch.save({"format": checkpoint.FORMAT, "config": config | {"lr": -1.0}}, path)
+
+
+BROKEN = ["cut short", "empty", "text", "tensor", "other format", "no format", "unknown field", "value out of range"]
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_checkpoint(tmp_path: Path, tiny: Config, kind: str) -> None:
+    write_broken(tmp_path / "run.pt", kind, tiny.to_dict())
+    with pytest.raises(InputError, match="not a whole checkpoint"):
+        load(tmp_path / "run.pt")
+
+
+def test_generator_round_trip(tmp_path: Path, tiny: Config) -> None:
+    config = tiny.replace(channels=1)
+    generator, _ = build_networks(config)
+    generator(torch.randn(5, 8))  # running statistics of its own
+    save_generator(tmp_path / "g.safetensors", generator.to(memory_format=torch.channels_last), config)
+    loaded, loaded_config = load_generator(tmp_path / "g.safetensors")
+    assert loaded_config == config
+    assert not loaded.training
+    torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["cut short", "empty", "other network", "no config"])
+def test_broken_generator(tmp_path: Path, tiny: Config, kind: str) -> None:
+    path, config = tmp_path / "g.safetensors", tiny.replace(channels=1)
+    save_generator(path, Generator(8, 5 if kind == "other network" else 4, 1, 16), config)
+    if kind == "cut short":
+        os.truncate(path, path.stat().st_size // 2)
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "no config":
+        save_file({"weights": torch.ones(2)}, path)
+    with pytest.raises(InputError, match="not a whole generator"):
+        load_generator(path)
+
+
+@pytest.mark.parametrize("read", [load, load_generator])
+def test_no_such_file(tmp_path: Path, read) -> None:
+    for path in (tmp_path / "nothing.pt", tmp_path):
+        with pytest.raises(InputError, match="There is no "):
+            read(path)

@@ -1,0 +1,123 @@
+"""The paper's numbers, the presets, what is refused, and what the environment decides."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from dcgan_lib.config import PRESETS, Config, InputError, cache_root, data_root, headless, load_config
+
+
+def test_defaults_are_the_papers() -> None:
+    paper = {"image_size": 64, "latent_dim": 100, "g_width": 64, "d_width": 64, "batch_size": 128}
+    adam = {"lr": 0.0002, "beta1": 0.5, "beta2": 0.999}
+    assert Config.paper() == Config() == Config(data="faces", channels=None, seed=0, **paper, **adam)
+
+
+def test_presets_change_how_much_and_never_what() -> None:
+    how_much = {"image_size", "g_width", "d_width", "batch_size", "lr", "steps"}
+    for preset in (Config.laptop(), Config.ci()):
+        changed = {name for name, value in preset.to_dict().items() if value != getattr(Config(), name)}
+        assert changed <= how_much
+    assert Config.ci().steps < Config.laptop().steps < Config.paper().steps
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_take_changes(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"steps": 3, "g_width": 5, "lr": 0.5}
+    expected = dataclasses.replace(getattr(Config, preset)(), **changes)
+    assert PRESETS[preset](**changes) == load_config(preset, **changes) == expected
+    monkeypatch.setenv("DCGAN_PRESET", preset)
+    assert load_config(**changes) == expected
+    assert load_config("paper") == Config.paper()  # what is asked for wins
+
+
+def test_preset_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DCGAN_PRESET", raising=False)
+    assert load_config() == Config.laptop()
+    monkeypatch.setenv("DCGAN_PRESET", "desktop")
+    with pytest.raises(InputError, match="no preset 'desktop': choose one of paper, laptop, ci"):
+        load_config()
+
+
+GOOD = {
+    "image_size": [16, 32, 64, 128, 256],
+    "channels": [None, 1, 3],
+    "batch_size": [2],
+    "lr": [1e-9, 1, 10.0],
+    "beta1": [0, 0.0, 0.999],
+    "beta2": [0, 0.9999],
+    "latent_dim": [1],
+    "g_width": [1],
+    "d_width": [1],
+    "steps": [0],
+    "seed": [0, 2**63 - 1],
+    "precision": ["auto", "float32", "bfloat16"],
+}
+BAD = {
+    "data": ["", 3, None],
+    "image_size": [0, 8, 48, 512, 64.0, "64"],
+    "channels": [0, 2, 4, 1.0, True],
+    "batch_size": [1, 0, -3, 8.0],
+    "lr": [0, -1e-3, float("nan"), float("inf"), "1", None],
+    "beta1": [-0.1, 1, 1.5, float("nan")],
+    "beta2": [-0.1, 1.0, float("nan"), "x"],
+    "latent_dim": [0, 1.5],
+    "g_width": [0, True],
+    "d_width": [0, "64"],
+    "steps": [-1, 1.0, None],
+    "seed": [-1, 0.5, 2**64],
+    "precision": ["half", "", None],
+    "device": [None, 0],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
+def test_values_in_range(name: str, value) -> None:
+    config = Config(**{name: value})
+    assert getattr(config, name) == value
+    assert type(getattr(config, name)) is float or name not in ("lr", "beta1", "beta2")
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_values_out_of_range(name: str, value) -> None:
+    with pytest.raises(InputError, match=f"^{name} must be .*: change its value.$"):
+        Config(**{name: value})
+    with pytest.raises(InputError):
+        Config().replace(**{name: value})
+
+
+def test_config_is_frozen_and_survives_json() -> None:
+    config = Config.laptop(seed=5, channels=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lr = 1.0
+    assert Config(**json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(("value", "answer"), [(None, False), ("", False), ("0", False), ("1", True), ("yes", True)])
+def test_headless(value: str | None, answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DCGAN_HEADLESS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("DCGAN_HEADLESS", value)
+    assert headless() is answer
+
+
+@pytest.mark.parametrize(
+    ("variables", "data", "cache"),
+    [
+        ({}, "PROJECT/data", "PROJECT/data/cache"),
+        ({"DCGAN_DATA": "sets"}, "sets", "user/dcgan_lib"),
+        ({"DCGAN_CACHE": "fast"}, "PROJECT/data", "fast"),
+        ({"DCGAN_DATA": "sets", "DCGAN_CACHE": "fast"}, "sets", "fast"),
+    ],
+)
+def test_folders(variables: dict[str, str], data: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DCGAN_DATA", "DCGAN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "user")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    project = str(Path(__file__).resolve().parent.parent)
+    assert data_root() == Path(data.replace("PROJECT", project))
+    assert cache_root() == Path(cache.replace("PROJECT", project))

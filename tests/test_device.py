@@ -1,0 +1,54 @@
+"""The device that is asked for, or a sentence that says which there are."""
+
+import pytest
+import torch
+
+from dcgan_lib.config import InputError
+from dcgan_lib.device import choose_device, choose_dtype
+
+CPU, MPS = torch.device("cpu"), torch.device("mps")
+
+
+def test_cpu() -> None:
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("accelerator", [None, "cuda"])
+def test_auto(accelerator: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator is not None)
+    found = accelerator and torch.device(accelerator)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: found)
+    assert choose_device() == choose_device("auto") == torch.device(accelerator or "cpu")
+    with pytest.raises(InputError, match=f"choose {'cpu or cuda' if accelerator else 'cpu'}.$"):
+        choose_device("nonsense")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "", "cuda:99", "xla", "cpu:x"])
+def test_devices_that_are_not_there(name: str) -> None:
+    with pytest.raises(InputError, match=f"cannot use the device '{name}'"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("fast", [[], ["_is_amx_tile_supported"], ["_is_avx512_bf16_supported"]])
+def test_precision_on_a_cpu(fast: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda probe=probe: probe in fast, raising=False)
+    assert choose_dtype("auto", CPU) == (torch.bfloat16 if fast else torch.float32)
+    assert choose_dtype("float32", CPU) == torch.float32
+    assert choose_dtype("bfloat16", CPU) == torch.bfloat16
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_precision_on_cuda(supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported or including_emulation)
+    cuda = torch.device("cuda")
+    assert choose_dtype("auto", cuda) == (torch.bfloat16 if supported else torch.float32)
+    if not supported:
+        with pytest.raises(InputError, match="cuda has no bfloat16"):
+            choose_dtype("bfloat16", cuda)
+
+
+def test_precision_elsewhere() -> None:
+    assert choose_dtype("auto", MPS) == choose_dtype("float32", MPS) == torch.float32
+    with pytest.raises(InputError, match="mps has no bfloat16: choose precision float32 or auto"):
+        choose_dtype("bfloat16", MPS)

@@ -1,0 +1,190 @@
+"""A run is a function of its config; stopping, resuming and steering it do exactly what they say."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from dcgan_lib import trainer as trainer_module
+from dcgan_lib.config import Config, InputError
+from dcgan_lib.data import PictureSet
+from dcgan_lib.networks import Discriminator, Generator
+from dcgan_lib.sampling import draw_z
+from dcgan_lib.sampling import sample as sample_of
+from dcgan_lib.trainer import STATEFUL, Trainer
+
+
+def assert_same(a: Trainer, b: Trainer) -> None:
+    for name in STATEFUL:
+        torch.testing.assert_close(getattr(a, name).state_dict(), getattr(b, name).state_dict(), rtol=0, atol=0)
+    assert torch.equal(a.history.rows, b.history.rows)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """What `train_step` was called with, instead of training."""
+    seen = []
+
+    def record(generator, discriminator, g_optimizer, d_optimizer, real, z, dtype) -> Tensor:
+        modes = generator.training, discriminator.training
+        order = g_optimizer.param_groups[0]["params"][0] is next(generator.parameters())
+        seen.append(SimpleNamespace(real=real, z=z, dtype=dtype, modes=modes, order=order))
+        return torch.zeros(5)
+
+    monkeypatch.setattr(trainer_module, "train_step", record)
+    return seen
+
+
+def test_same_seed_same_run(tiny: Config, pictures: PictureSet) -> None:
+    a, b, other = Trainer(tiny, pictures), Trainer(tiny, pictures), Trainer(tiny.replace(seed=4), pictures)
+    a.train(3)
+    torch.manual_seed(99)  # the reader's own random numbers play no part
+    b.train(3)
+    other.train(3)
+    assert_same(a, b)
+    assert not torch.equal(a.history.rows, other.history.rows)
+    assert not torch.equal(a.fixed_z, other.fixed_z)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    whole, first = Trainer(tiny, pictures), Trainer(tiny, pictures)
+    whole.train(6)
+    first.train(4)  # in the middle of the second epoch
+    first.sample()
+    first.save(tmp_path / "run.pt")
+    second = Trainer.load(tmp_path / "run.pt", pictures)
+    assert (second.config, second.steps_done) == (first.config, 4)
+    second.train()
+    assert second.steps_done == 6
+    assert_same(whole, second)
+
+
+def test_what_a_step_gets(tiny: Config, pictures: PictureSet, calls: list[SimpleNamespace]) -> None:
+    trainer = Trainer(tiny.replace(batch_size=7, precision="bfloat16"), pictures)
+    trainer.generator.eval(), trainer.discriminator.eval()
+    trainer.train(6)
+    for epoch in (calls[:3], calls[3:]):  # 21 pictures are three batches: each picture once
+        seen = torch.cat([call.real for call in epoch]).flatten(1)
+        wanted = pictures.images.flatten(1) / 127.5 - 1
+        assert (torch.cdist(wanted, seen).min(1).values < 1e-3).all()
+    assert not torch.equal(calls[0].real, calls[3].real)
+    zs = torch.stack([call.z for call in calls])
+    assert zs.shape == (6, 7, 8)
+    assert torch.unique(zs).numel() == zs.numel()
+    assert {(call.dtype, call.modes, call.order) for call in calls} == {(torch.bfloat16, (True, True), True)}
+    Trainer(tiny.replace(batch_size=7, seed=4), pictures).step()
+    assert not torch.equal(calls[6].z, calls[0].z)
+    assert not torch.equal(calls[6].real, calls[0].real)
+
+
+def test_optimisers_are_as_configured(tiny: Config, pictures: PictureSet) -> None:
+    trainer = Trainer(tiny.replace(lr=3e-4, beta1=0.25, beta2=0.9), pictures)
+    for optimizer in (trainer.g_optimizer, trainer.d_optimizer):
+        (group,) = optimizer.param_groups
+        assert (group["lr"], group["betas"], group["weight_decay"]) == (3e-4, (0.25, 0.9), 0)
+
+
+def test_set_acts_on_the_very_next_step(tiny: Config, pictures: PictureSet) -> None:
+    steered, by_hand, left = (Trainer(tiny, pictures) for _ in range(3))
+    for trainer in (steered, by_hand, left):
+        trainer.train(2)
+    steered.set(lr=5e-3, beta1=0.9)
+    for optimizer in (by_hand.g_optimizer, by_hand.d_optimizer):
+        optimizer.param_groups[0].update(lr=5e-3, betas=(0.9, 0.999))
+    for trainer in (steered, by_hand, left):
+        trainer.step()
+    assert_same(steered, by_hand)
+    for old, new in ((left.generator, steered.generator), (left.discriminator, steered.discriminator)):
+        assert not torch.equal(next(old.parameters()), next(new.parameters()))
+
+
+def test_set_keeps_what_it_is_not_told(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.set(lr=5e-3)
+    trainer.set(steps=0)
+    with pytest.raises(InputError, match="beta1 must be"):
+        trainer.set(lr=0.1, beta1=1.0)
+    assert trainer.config == tiny.replace(channels=1, lr=5e-3, steps=0)
+    assert trainer.g_optimizer.param_groups[0]["lr"] == 5e-3
+    trainer.save(tmp_path / "run.pt")
+    assert Trainer.load(tmp_path / "run.pt", pictures).d_optimizer.param_groups[0]["lr"] == 5e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [({}, 6), ({"steps": 4}, 4), ({"steps": 0}, 0), ({"seconds": 0}, 0), ({"steps": 5, "seconds": 1e9}, 5)],
+)
+def test_length(tiny: Config, pictures: PictureSet, calls: list, options: dict, steps: int) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.train(**options)
+    assert trainer.steps_done == len(calls) == steps
+    trainer.train()  # goes on to config.steps and not beyond
+    assert trainer.steps_done == 6
+
+
+def test_seconds(tiny: Config, pictures: PictureSet, calls: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))  # one second passes between any two looks at it
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    ends = []
+    Trainer(tiny, pictures).train(seconds=3, on_progress=lambda trainer: ends.append(trainer.steps_done))
+    assert (len(calls), ends) == (3, [3])
+
+
+@pytest.mark.parametrize(("steps", "reports"), [(5, [2, 4, 5]), (4, [2, 4]), (1, [1]), (0, [])])
+def test_on_progress(tiny: Config, pictures: PictureSet, calls: list, steps: int, reports: list[int]) -> None:
+    seen = []
+    Trainer(tiny, pictures).train(steps, every=2, on_progress=lambda trainer: seen.append(trainer.steps_done))
+    assert seen == reports
+
+
+@pytest.mark.parametrize("options", [{"steps": -1}, {"seconds": -0.5}, {"steps": 3, "seconds": -1}])
+def test_negative_length_is_refused(tiny: Config, pictures: PictureSet, options: dict) -> None:
+    with pytest.raises(InputError, match="0 or more"):
+        Trainer(tiny, pictures).train(**options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 32}, "16 pixels wide with 1 channels, and the config asks for 32 and 1"),
+        ({"channels": 3}, "with 1 channels, and the config asks for 16 and 3"),
+        ({"batch_size": 22}, "noise has 21 pictures, fewer than one batch of 22"),
+        ({"device": "nonsense"}, "cannot use the device 'nonsense'"),
+    ],
+)
+def test_pictures_and_device_that_do_not_fit(tiny: Config, pictures: PictureSet, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Trainer(tiny.replace(**changes), pictures)
+
+
+def test_pictures_left_out_are_loaded(tiny: Config, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    load: Callable[..., PictureSet] = lambda *wanted: pictures if wanted == ("digits", 16, None) else None  # noqa: E731
+    monkeypatch.setattr(trainer_module, "load_pictures", load)
+    trainer = Trainer(tiny.replace(data="digits"))
+    assert trainer.pictures is pictures
+    assert trainer.config.channels == 1
+
+
+def test_networks_of_ones_own(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    generator, discriminator = Generator(8, 2, 1, 16), Discriminator(2, 1, 16)
+    trainer = Trainer(tiny, pictures, generator, discriminator)
+    assert (trainer.generator, trainer.discriminator) == (generator, discriminator)
+    before = generator.layers[0].weight.clone()
+    trainer.step()
+    assert not torch.equal(generator.layers[0].weight, before)
+    trainer.save(tmp_path / "run.pt")
+    with pytest.raises(InputError, match="does not fit the networks"):
+        Trainer.load(tmp_path / "run.pt", pictures)
+
+
+def test_sample(tiny: Config, pictures: PictureSet) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.train(2)
+    assert torch.equal(trainer.sample(), sample_of(trainer.generator, trainer.fixed_z))
+    assert trainer.fixed_z.shape == (64, 8)
+    z = draw_z(3, 8, seed=5)
+    assert torch.equal(trainer.sample(z, train_mode=True), sample_of(trainer.generator, z, train_mode=True))
+    assert not torch.equal(trainer.sample(z, train_mode=True), trainer.sample(z))
