@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 
 from dcgan_lib import checkpoint
-from dcgan_lib.config import PRESETS, Config, InputError, load_config
+from dcgan_lib.config import PRESETS, Config, InputError, default_preset, load_config
 from dcgan_lib.data import denormalize, load_pictures
 from dcgan_lib.grids import save_grid
 from dcgan_lib.metrics import measure
@@ -151,9 +151,11 @@ def parse(args: list[str]) -> Train | Sample | Evaluate:
         raise InputError(f"{error}.") from error
     if known.resume and not known.out:
         raise InputError("--resume needs the folder of the run to go on with: add --out.")
+    if known.resume and known.preset:
+        raise InputError("--resume goes on with the run's own options, so --preset has no effect: leave it out.")
     config = checkpoint.load(known.out / CHECKPOINT)[0] if known.resume else load_config(known.preset)
     commands = (
-        Annotated[Train, tyro.conf.subcommand("train", default=Train(config, preset=known.preset or "laptop"))]
+        Annotated[Train, tyro.conf.subcommand("train", default=Train(config, preset=known.preset or default_preset()))]
         | Annotated[Sample, tyro.conf.subcommand("sample")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     )

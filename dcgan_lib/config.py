@@ -110,13 +110,18 @@ class Config:
 PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "ci": Config.ci}
 
 
+def default_preset() -> str:
+    """The preset that `DCGAN_PRESET` names; without it, laptop."""
+    return os.environ.get("DCGAN_PRESET") or "laptop"
+
+
 def load_config(preset: str | None = None, **changes: Any) -> Config:
-    """The preset that `DCGAN_PRESET` names (without it: laptop), with some fields changed.
+    """A preset, left out: `default_preset()`, with some fields changed.
 
     Raises:
         InputError: there is no such preset, or a value is out of its range.
     """
-    preset = preset or os.environ.get("DCGAN_PRESET") or "laptop"
+    preset = preset or default_preset()
     if preset not in PRESETS:
         raise InputError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)} (DCGAN_PRESET).")
     return PRESETS[preset](**changes)

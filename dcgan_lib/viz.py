@@ -47,7 +47,7 @@ def to_image(figure: Figure, dpi: int = 90) -> Image.Image:
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     left, top, right, bottom = ImageOps.invert(image).getbbox() or (0, 0, *image.size)
-    return image.crop((max(0, left - 6), max(0, top - 6), right + 6, bottom + 6))
+    return ImageOps.expand(image.crop((left, top, right, bottom)), 6, "white")
 
 
 def compact(image: Image.Image) -> Image.Image:

@@ -20,6 +20,7 @@ BAD_USAGE = [
     ("train --out", "expected one argument"),
     ("train --resume", "add --out"),
     ("train --resume --out nowhere", "There is no checkpoint nowhere"),
+    ("train --resume --preset ci --out nowhere", "--preset has no effect: leave it out"),
     ("train --seconds -1", "--seconds must be 0 or more"),
     ("train --save-every 0", "--save-every must be at least 1"),
     ("train --data minst", "There is no data called 'minst'"),

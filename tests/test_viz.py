@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from dcgan_lib import losses, viz
@@ -97,6 +98,15 @@ def test_to_png() -> None:
         assert (back.format, back.size, back.getpixel((2, 1))) == ("PNG", (5, 3), (255, 0, 0))
     with Image.open(io.BytesIO(to_png(Figure(figsize=(2, 1))))) as back:
         assert back.format == "PNG"
+
+
+def test_to_image_has_a_white_margin() -> None:
+    figure = Figure(figsize=(1, 1))
+    figure.patches.append(Rectangle((0, 0), 1, 1, transform=figure.transFigure, color="black"))  # to the very edge
+    image = to_image(figure, dpi=20)
+    assert image.size == (20 + 12, 20 + 12)
+    assert image.crop((6, 6, 26, 26)).getextrema() == ((0, 0),) * 3
+    assert {image.getpixel(corner) for corner in ((0, 0), (31, 0), (0, 31), (31, 31))} == {(255, 255, 255)}
 
 
 def test_show_rows() -> None:
