@@ -23,6 +23,7 @@ from dcgan_lib.viz import show_progress, to_png
 
 LABEL = {"description_width": "9em"}
 WIDE = {"width": "30em", "max_width": "100%"}
+NATURAL = {"max_width": "100%", "object_fit": "contain", "align_self": "flex-start"}  # a box would stretch a picture
 
 
 def explore(draw: Callable[..., Figure | Image.Image], **controls: widgets.Widget) -> None:
@@ -39,7 +40,7 @@ def explore(draw: Callable[..., Figure | Image.Image], **controls: widgets.Widge
         display(PngImage(to_png(draw(**values))))
         return
     picture, said, lock = widgets.Image(format="png", value=to_png(draw(**values))), widgets.HTML(), threading.RLock()
-    picture.layout = widgets.Layout(max_width="100%", object_fit="contain")
+    picture.layout = widgets.Layout(**NATURAL)
 
     def redraw(_change: Any) -> None:
         with lock:
@@ -102,7 +103,7 @@ def start_runs(config: Config, pictures: PictureSet) -> None:
             try:
                 trainer = Trainer(config.replace(lr=lr.value, beta1=beta1.value), pictures)
                 picture = widgets.Image(format="png", value=to_png(grid(trainer.sample())))
-                picture.layout = widgets.Layout(max_width="100%", object_fit="contain")
+                picture.layout = widgets.Layout(**NATURAL)
                 title = widgets.HTML(f"<b>lr {lr.value:.1e}, beta1 {beta1.value:.2f}</b>")
                 results.children = [widgets.VBox([title, picture]), *results.children[:1]]
 
