@@ -43,6 +43,8 @@ def to_image(figure: Figure, dpi: int = 90) -> Image.Image:
     Drawn once and then cropped; matplotlib's own bbox_inches="tight" would draw it twice.
     """
     figure.set_dpi(dpi)
+    if figure.get_layout_engine() is None and any(axes.get_subplotspec() for axes in figure.axes):
+        figure.set_layout_engine("constrained")  # or long labels would end outside the figure
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -109,6 +109,16 @@ def test_to_image_has_a_white_margin() -> None:
     assert {image.getpixel(corner) for corner in ((0, 0), (31, 0), (0, 31), (31, 31))} == {(255, 255, 255)}
 
 
+def test_to_image_keeps_labels_whole() -> None:
+    """A label that the default layout would cut off is moved into the figure."""
+    figure = Figure(figsize=(3, 1.2))
+    axes = figure.subplots()
+    axes.set_xlabel("below", fontsize=30)
+    to_image(figure)
+    label = axes.xaxis.label.get_window_extent()
+    assert label.y0 >= 0 and label.y1 <= figure.bbox.y1
+
+
 def test_show_rows() -> None:
     """Each row is the grid of its pictures, one below the other, behind a margin for the names."""
     rows = {"real": torch.zeros(6, 3, 8, 8), "fake": torch.full((2, 1, 8, 8), 200, dtype=torch.uint8)}
