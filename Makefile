@@ -6,16 +6,17 @@ endif
 VENV_PYTHON = .venv/bin/python
 STAMP = .venv/.installed
 SECONDS = 60
+WIDGET_TESTS = $(addprefix tests/test_,$(addsuffix .py,board controls explore judge lab latent panel session ticker watch))
 
 # No display, no browser to open: the address is printed either way. JupyterLab asks root for a flag of its own.
 LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks \
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test train outputs check links clean remake
+.PHONY: help setup lab test test-colab test-browser train voila outputs check links atlas clean remake
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## only install: .venv with the tested versions (PYTHON=/path/to/python picks the interpreter)
 
@@ -25,6 +26,18 @@ lab: $(STAMP) ## open JupyterLab on the notebooks; prints its address
 test: $(STAMP) ## run the unit tests, then every notebook
 	$(VENV_PYTHON) -m pytest
 	$(VENV_PYTHON) -m pytest --nbval-lax notebooks/
+
+test-colab: $(STAMP) ## run the tests of the widgets with the Jupyter packages that Colab ships
+	@$(VENV_PYTHON) tools/colab_env.py
+	.venv-colab/bin/python -m pytest $(WIDGET_TESTS)
+
+test-browser: $(STAMP) ## use notebooks 00, 07 and 08 in a real browser (Chromium)
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright || true
+	@$(VENV_PYTHON) tools/browser_test.py
+
+voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--Voila.ip=0.0.0.0 opens it to the network)
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt voila
+	@$(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
 
 train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) and name the pictures it left
 	$(VENV_PYTHON) -m dcgan_lib train --preset laptop --data faces --seconds $(SECONDS)
@@ -39,8 +52,11 @@ links: $(STAMP) ## point every link at your repository: make links REPO=owner/na
 	@$(VENV_PYTHON) -m tools.notebooks links "$(REPO)"
 	@touch $(STAMP) # pyproject.toml has changed, what it installs has not
 
+atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (a quarter of an hour)
+	$(VENV_PYTHON) benchmarks/atlas.py
+
 clean: ## remove .venv and caches; data/ and runs/ stay
-	rm -rf .venv .pytest_cache .ruff_cache *.egg-info build
+	rm -rf .venv .venv-colab .pytest_cache .ruff_cache *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 

@@ -20,10 +20,8 @@ from dcgan_lib.grids import save_grid
 from dcgan_lib.metrics import measure
 from dcgan_lib.runs import CHECKPOINT, GENERATOR, RunFolder, free_folder
 from dcgan_lib.sampling import draw_z, sample
-from dcgan_lib.trainer import Trainer
+from dcgan_lib.trainer import STEERABLE, Trainer
 
-FREE_ON_RESUME = ("steps", "lr", "beta1")
-"""What a resumed run may change: the rest is what makes it the same run."""
 FRAME_EVERY = 25
 
 
@@ -56,12 +54,12 @@ class Train:
             changed = [
                 f.name for f in fields(Config) if getattr(self.config, f.name) != getattr(trainer.config, f.name)
             ]
-            if fixed := [name for name in changed if name not in FREE_ON_RESUME]:
+            if fixed := [name for name in changed if name not in STEERABLE]:
                 raise InputError(
                     f"{self.out} was trained with another {' and '.join(fixed)}: leave these options out to go on with "
                     "it, or start a new run without --resume."
                 )
-            trainer.set(lr=self.config.lr, beta1=self.config.beta1, steps=self.config.steps)
+            trainer.set(**{name: getattr(self.config, name) for name in STEERABLE})
             folder.drop_frames_after(trainer.steps_done)
         else:
             folder = RunFolder(self.out or free_folder(self.config))

@@ -40,12 +40,21 @@ class Config:
     """Real pictures a step, and as many fakes."""
     lr: float = 2e-4
     """Learning rate of Adam, for both networks."""
+    d_lr: float | None = None
+    """The discriminator's own learning rate; left out: lr (two time scales: Heusel et al. 2017)."""
     beta1: float = 0.5
     """Adam's memory of past gradients, from 0 up to but not including 1."""
     beta2: float = 0.999
     """Adam's memory of past squared gradients, from 0 up to but not including 1."""
+    d_steps: int = 1
+    """Updates of the discriminator in a step, each on another batch, before the generator's one (k of algorithm 1)."""
+    label_smoothing: float = 0.0
+    """How far below 1 the discriminator's label for real pictures is, from 0 up to but not including 1."""
     steps: int = 10_000
     """Length of the run in steps; one step updates each network once."""
+    cool_down: float = 0.0
+    """The last share of a run, from 0 to 1, in which the learning rate falls in a straight line to 0. The paper has
+    none."""
     seed: int = 0
     """Same seed, same run on the same machine."""
     precision: str = "auto"
@@ -56,10 +65,10 @@ class Config:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type is float and type(value) is int:  # lr=1 is as good as lr=1.0
+            if field.type in (float, float | None) and type(value) is int:  # lr=1 is as good as lr=1.0
                 object.__setattr__(self, field.name, float(value))
             elif type(value) not in (get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)):
-                kind = getattr(field.type, "__name__", "int")
+                kind = getattr(field.type, "__name__", None) or get_args(field.type)[0].__name__
                 raise InputError(f"{field.name} must be of type {kind}, and {value!r} is not: change its value.")
         rules = {
             "data": (bool(self.data), "a name such as faces or folder:PATH"),
@@ -67,11 +76,17 @@ class Config:
             "channels": (self.channels in (None, 1, 3), "1 (grey) or 3 (colour)"),
             "batch_size": (self.batch_size >= 2, "at least 2, because batch norm compares pictures"),
             "lr": (0 < self.lr < float("inf"), "a number above 0"),
+            "d_lr": (self.d_lr is None or 0 < self.d_lr < float("inf"), "a number above 0"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to but not including 1"),
             "beta1": (0 <= self.beta1 < 1, "from 0 up to but not including 1"),
             "beta2": (0 <= self.beta2 < 1, "from 0 up to but not including 1"),
             "precision": (self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
-            **{name: (getattr(self, name) >= 1, "at least 1") for name in ("latent_dim", "g_width", "d_width")},
+            **{
+                name: (getattr(self, name) >= 1, "at least 1")
+                for name in ("latent_dim", "g_width", "d_width", "d_steps")
+            },
             "steps": (self.steps >= 0, "0 or more"),
+            "cool_down": (0 <= self.cool_down <= 1, "from 0 to 1"),
             "seed": (0 <= self.seed < 2**63, "from 0 up to 2**63 - 1"),
         }
         for name, (ok, rule) in rules.items():
@@ -87,11 +102,12 @@ class Config:
     def laptop(cls, **changes: Any) -> Self:
         """The same network for two CPU cores and a minute: a quarter of the pixels, half and a quarter of the widths.
 
-        1,200 small steps take about a minute, so each must be larger: lr is ten times the paper's. The discriminator is
-        the narrower of the two, or at this rate it runs ahead of the generator.
+        1,200 small steps take about a minute, so each must be larger: lr is ten times the paper's, and falls to 0 over
+        the last 30 % of the run, or its pictures would stay speckled. The discriminator is the narrower of the two, or
+        at this rate it runs ahead of the generator.
         """
-        laptop = {"image_size": 32, "g_width": 32, "d_width": 16, "batch_size": 32, "lr": 2e-3, "steps": 1200}
-        return cls(**{**laptop, **changes})
+        sizes = {"image_size": 32, "g_width": 32, "d_width": 16, "batch_size": 32}
+        return cls(**{**sizes, "lr": 2e-3, "steps": 1200, "cool_down": 0.3, **changes})
 
     @classmethod
     def ci(cls, **changes: Any) -> Self:
@@ -101,6 +117,11 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Field names and values, ready for JSON."""
         return asdict(self)
+
+    def to_code(self) -> str:
+        """The config as Python, ready to paste: only what differs from the defaults."""
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(Config, name)}
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""

@@ -76,7 +76,7 @@ class PictureSet:
         return normalize(self.images[chosen].to(device, non_blocking=True))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=rng(seed, "order", epoch))
 

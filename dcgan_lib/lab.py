@@ -1,126 +1,199 @@
-"""Widgets: sliders around a drawing, and training with a picture that moves.
+"""The live lab: a run that obeys sliders and buttons while it trains. Used in notebooks 00 and 07.
 
-Only traits of widgets are written, never `Output` areas, because callbacks may run in another thread than cells do.
-Where no browser will answer (`DCGAN_HEADLESS`) the same code runs once, in the cell, and shows a still.
+Ticks come from the browser, and each one trains for a moment: no thread, and a slider is never more than a moment late.
+Callbacks write traits of widgets and nothing else, because they may run in another thread than cells do. Where no
+browser will answer (`DCGAN_HEADLESS`) the cell trains and shows a still.
 """
 
 import html
 import threading
+import time
+import weakref
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 from IPython.display import Image as PngImage
 from IPython.display import display
-from matplotlib.figure import Figure
-from PIL import Image
+from torch import Tensor
 
-from dcgan_lib.config import Config, headless
-from dcgan_lib.data import PictureSet
-from dcgan_lib.grids import grid
+from dcgan_lib import board
+from dcgan_lib.config import headless
+from dcgan_lib.controls import Controls
+from dcgan_lib.explore import error_text
+from dcgan_lib.panel import Panel
+from dcgan_lib.session import Session
+from dcgan_lib.ticker import Ticker
 from dcgan_lib.trainer import Trainer
-from dcgan_lib.viz import show_progress, to_png
+from dcgan_lib.viz import to_png
 
-LABEL = {"description_width": "9em"}
-WIDE = {"width": "30em", "max_width": "100%"}
-NATURAL = {"max_width": "100%", "object_fit": "contain", "align_self": "flex-start"}  # a box would stretch a picture
+TICK, PICTURE_EVERY, PART_EVERY = 0.06, 0.2, 1.5  # seconds: of training, between pictures, for a part in slow motion
+PAST_RUNS = 6
 
 
-def explore(draw: Callable[..., Figure | Image.Image], **controls: widgets.Widget) -> None:
-    """Show `draw(name=value, ...)` and draw it again whenever a control moves.
-
-    An error in `draw` is shown below the controls; headless it is raised, so that no test passes over it.
+class TrainingLab:
+    """Sliders and buttons around a trainer, which go on acting while it trains.
 
     Args:
-        draw: gets every control's value under its name.
-        controls: sliders, drop-downs and boxes of ipywidgets; without a description they show their name.
+        trainer: any `Trainer`, fresh or not. Reset takes it back to the state in which it came.
     """
-    values = {name: control.value for name, control in controls.items()}
-    if headless():
-        display(PngImage(to_png(draw(**values))))
-        return
-    picture, said, lock = widgets.Image(format="png", value=to_png(draw(**values))), widgets.HTML(), threading.RLock()
-    picture.layout = widgets.Layout(**NATURAL)
 
-    def redraw(_change: Any) -> None:
-        with lock:
+    _training: ClassVar[Callable[[], "TrainingLab | None"]] = lambda: None  # of all labs, the one that trains
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.session, self.controls, self.panel = Session(trainer), Controls(trainer.config), Panel()
+        self._lock, self._drawn, self._speed_from = threading.RLock(), 0.0, (0.0, 0)
+        self.running, self.error = False, None
+        self.start, self.pause = self._button("Start", self.play), self._button("Pause", self.stop)
+        self.reset_button = self._button("Reset", self.reset)
+        self.d_step = self._button("One D step", lambda: self._one("discriminator"))
+        self.g_step = self._button("One G step", lambda: self._one("generator"))
+        self.start.button_style = "success"
+        self.slow = widgets.Checkbox(description="slow motion", indent=False, layout={"width": "9em"})
+        self.gif = self._button("Save GIF", lambda: self._save(self.session.save_gif))
+        self.checkpoint = self._button("Save checkpoint", lambda: self._save(self.session.save_checkpoint))
+        self.code = self._button("Settings as code", self._show_settings)
+        self.status, self.verdict, self.said = (widgets.HTML() for _ in range(3))
+        self.pictures, self.curves = (widgets.Image(format="png", layout=board.SIDE) for _ in range(2))
+        self.past = widgets.Box(layout={"flex_flow": "row wrap"})
+        for name in ("status", "verdict", "said", "pictures", "curves", "past", "slow"):
+            getattr(self, name).add_class(f"dcgan-{name}")
+        for control in self.controls.all:
+            control.observe(lambda _change: self._say(), "value")
+        self._ticker = self._new_ticker()
+        self._mounted: list[widgets.Widget] = [self._ticker.widget]
+
+    def _button(self, words: str, act: Callable[[], Any]) -> widgets.Button:
+        button = widgets.Button(description=words, layout={"width": "auto"})
+        button.on_click(lambda _button: self._guarded(act))
+        button.add_class(f"dcgan-{words.lower().replace(' ', '-')}")
+        return button
+
+    def _guarded(self, act: Callable[[], Any]) -> None:
+        """Do something that a reader asked for; an error stops the run and is shown, for nobody sees a callback's."""
+        with self._lock:
             try:
-                picture.value = to_png(draw(**{name: control.value for name, control in controls.items()}))
-                said.value = ""
-            except Exception as error:  # in a callback nobody would see it
-                said.value = _error(error)
+                self.error = None
+                act()
+            except Exception as error:
+                self.error = error
+                self._rest()
+                if headless():
+                    raise
 
-    for name, control in controls.items():
-        control.description = control.description or name.replace("_", " ")
-        control.style, control.layout = LABEL, WIDE
-        control.observe(redraw, "value")
-    display(widgets.VBox([*controls.values(), said, picture]))
+    def play(self) -> None:
+        """Train at every tick from now on; another lab that trains stops."""
+        self._stop_the_others()
+        TrainingLab._training = weakref.ref(self)
+        self.running, self._speed_from = True, (time.perf_counter(), self.session.trainer.steps_done)
+        self._ticker.turn(True)
+        self._say()
 
+    def _stop_the_others(self) -> None:
+        other = TrainingLab._training()
+        if other is not None and other is not self and other.running:
+            other.stop()
 
-def watch(
-    trainer: Trainer, steps: int | None = None, seconds: float | None = None, every: int = 25
-) -> list[Image.Image]:
-    """Train, with pictures and curves that follow; returns the frames for `grids.save_gif`.
+    def stop(self) -> None:
+        """Train no more until somebody presses Start."""
+        self._rest()
+        self.draw()
 
-    Args:
-        steps, seconds: how long, whichever ends first; without both, to the end of `trainer.config.steps`.
-        every: a new frame after so many steps.
-    """
-    frames = [grid(trainer.sample())]
-    shown = None if headless() else display(PngImage(to_png(frames[0])), display_id=True)
+    def _rest(self) -> None:
+        self.running = False
+        self._ticker.turn(False)
+        self._say()
 
-    def follow(trainer: Trainer) -> None:
-        images = trainer.sample()
-        frames.append(grid(images))
-        if shown:
-            shown.update(PngImage(to_png(show_progress(trainer.history, images))))
+    def reset(self) -> None:
+        """Back to the beginning with the sliders as they are; the run so far joins the list below."""
+        self._rest()
+        self.session.reset()
+        self.session.steer(**self.controls.values())
+        self.past.children = [board.past_box(run) for run in self.session.past[:PAST_RUNS]]
+        self.said.value = ""
+        self.draw()
 
-    trainer.train(steps=steps, seconds=seconds, every=every, on_progress=follow)
-    if not shown:
-        display(PngImage(to_png(show_progress(trainer.history, trainer.sample()))))
-    return frames
+    def tick(self) -> None:
+        """Train for a moment with what the sliders say, and draw if the last picture is old enough."""
+        if not self.running:
+            return
+        self.session.steer(**self.controls.values())
+        if self.slow.value:
+            if time.perf_counter() - self._drawn >= PART_EVERY:
+                part = self.session.next_part()
+                self.draw(None if part.row is not None else part.images)
+                self.said.value = board.part_html(part)
+            return
+        self.session.advance(seconds=TICK)
+        if self.session.verdict().kind == "diverged":
+            self.stop()
+        elif time.perf_counter() - self._drawn >= PICTURE_EVERY:
+            self.said.value = ""
+            self.draw()
 
+    def _one(self, player: str) -> None:
+        self.stop()
+        self.session.steer(**self.controls.values())
+        self.session.advance(1, player=player)
+        self.draw()
 
-def start_runs(config: Config, pictures: PictureSet) -> None:
-    """lr and beta1 as sliders, and a button that starts a new run from the same weights with what they say.
+    def draw(self, images: Tensor | None = None) -> None:
+        """Show these pictures, or those of the fixed z, and the curves."""
+        trainer = self.session.trainer
+        self.pictures.value = board.fast_png(board.pictures(trainer.sample() if images is None else images))
+        self.curves.value = board.fast_png(self.panel.draw(trainer.history, self.session.marks))
+        self.verdict.value = board.verdict_html(self.session.verdict())
+        self._drawn = time.perf_counter()
+        self._say()
 
-    The last two runs stay side by side. Headless, one run with the sliders' first values is shown.
-    """
-    if headless():
-        watch(Trainer(config, pictures))
-        return
-    lr = widgets.FloatLogSlider(value=config.lr, min=-5, max=-1, step=0.1, description="lr", style=LABEL, layout=WIDE)
-    beta1 = widgets.FloatSlider(
-        value=config.beta1, min=0, max=0.95, step=0.05, description="beta1", style=LABEL, layout=WIDE
-    )
-    start, said = widgets.Button(description="Start a new run", button_style="success"), widgets.HTML()
-    results = widgets.VBox([])
-    lock = threading.RLock()
+    def _say(self) -> None:
+        began, first = self._speed_from
+        speed = (self.session.trainer.steps_done - first) / (time.perf_counter() - began) if self.running else None
+        self.status.value = board.status_html(self.session, self.controls.values(), speed)
+        if self.error:
+            self.status.value += f"<br>{error_text(self.error)}"
+        self.start.disabled, self.pause.disabled = self.running, not self.running
 
-    def run(_button: widgets.Button) -> None:
-        with lock:
-            start.disabled = True
-            try:
-                trainer = Trainer(config.replace(lr=lr.value, beta1=beta1.value), pictures)
-                picture = widgets.Image(format="png", value=to_png(grid(trainer.sample())))
-                picture.layout = widgets.Layout(**NATURAL)
-                title = widgets.HTML(f"<b>lr {lr.value:.1e}, beta1 {beta1.value:.2f}</b>")
-                results.children = [widgets.VBox([title, picture]), *results.children[:1]]
+    def _save(self, write: Callable[[], Path]) -> None:
+        self.said.value = f"Written: <code>{html.escape(str(write()))}</code>"
 
-                def follow(trainer: Trainer) -> None:
-                    picture.value = to_png(show_progress(trainer.history, trainer.sample()))
-                    said.value = f"step {trainer.steps_done} of {config.steps}"
+    def _show_settings(self) -> None:
+        config = self.session.trainer.config.replace(**self.controls.values())
+        self.said.value = f"<pre>{html.escape(config.to_code())}</pre>"
 
-                trainer.train(every=25, on_progress=follow)
-                said.value = "done: move a slider and start another run to compare"
-            except Exception as error:  # in a callback nobody would see it
-                said.value = _error(error)
-            finally:
-                start.disabled = False
+    def show(self, steps: int | None = None) -> None:
+        """Show the lab below the cell. Headless, train so many steps (left out, a quarter of the run's) for a still."""
+        trainer = self.session.trainer
+        if headless():
+            self.session.steer(**self.controls.values())
+            self.session.advance(trainer.config.steps // 4 if steps is None else steps)
+            self.draw()
+            display(PngImage(to_png(board.still(self.session, self.panel))))
+            return
+        self._stop_the_others()
+        self._rest()
+        self._mount()
+        self.draw()
+        display(self._mounted[0])
 
-    start.on_click(run)
-    display(widgets.VBox([lr, beta1, widgets.HBox([start, said]), results]))
+    def _mount(self) -> None:
+        """A fresh clock in fresh boxes; the old ones are closed, or a page that is loaded again would show nothing."""
+        for widget in self._mounted:
+            widget.close()
+        self._ticker = ticker = self._new_ticker()
+        self.start.layout.display = self.pause.layout.display = "" if ticker.obeys else "none"
+        buttons = [self.start, self.pause, ticker.widget, self.reset_button, self.d_step, self.g_step, self.slow]
+        words, files = [self.status, self.verdict, self.said], [self.gif, self.checkpoint, self.code]
+        rows = [
+            widgets.Box(row, layout={"flex_flow": "row wrap"})
+            for row in (self.controls.all, buttons, [widgets.VBox(words)], [self.pictures, self.curves], files)
+        ]
+        self._mounted = [widgets.VBox([*rows, self.past]), *rows, ticker.widget]
 
+    def _new_ticker(self) -> Ticker:
+        return Ticker(lambda: self._guarded(self.tick), self._toggle)
 
-def _error(error: Exception) -> str:
-    return f"<span style='color:#c0392b'>{html.escape(f'{type(error).__name__}: {error}')}</span>"
+    def _toggle(self, on: bool) -> None:
+        if on != self.running:
+            self._guarded(self.play if on else self.stop)

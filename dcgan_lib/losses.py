@@ -8,13 +8,15 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def real_loss(logits: Tensor) -> Tensor:
+def real_loss(logits: Tensor, label: float = 1.0) -> Tensor:
     """-log D(x), averaged: small when the discriminator calls these pictures real.
 
     Args:
         logits: of any shape, the discriminator's output before the sigmoid; computed in float32.
+        label: what "real" counts as. Below 1 the loss is smallest at D(x) = label, so that the discriminator gains
+            nothing by being surer than that: one-sided label smoothing (Salimans et al. 2016, section 3.4).
     """
-    return binary_cross_entropy_with_logits(logits.float(), torch.ones_like(logits, dtype=torch.float32))
+    return binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, label, dtype=torch.float32))
 
 
 def fake_loss(logits: Tensor) -> Tensor:

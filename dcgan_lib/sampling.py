@@ -19,10 +19,11 @@ def sample(generator: nn.Module, z: Tensor, train_mode: bool = False, chunk: int
     `train_mode` it uses the mean and variance of each chunk, as in training, and the running ones stay as they were.
     """
     was_training, device = generator.training, next(generator.parameters()).device
-    before = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+    # only training mode changes them; a graph that still waits for its backward pass needs them untouched
+    before = {name: buffer.clone() for name, buffer in generator.named_buffers() if train_mode}
     generator.train(train_mode)
     images = torch.cat([generator(part.to(device)).float().cpu() for part in z.split(chunk)])
     generator.train(was_training)
-    for name, buffer in generator.named_buffers():
-        buffer.copy_(before[name])
+    for name, value in before.items():
+        generator.get_buffer(name).copy_(value)
     return images

@@ -1,10 +1,7 @@
-"""The loop that repeats one step, and all that a run consists of.
-
-Taught in notebooks/07_training.ipynb.
-"""
+"""The loop that repeats one step, and all that a run consists of. Taught in notebooks/07_training.ipynb."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,10 +18,12 @@ from dcgan_lib.networks import build_networks
 from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
-from dcgan_lib.training import train_step
+from dcgan_lib.training import Part, step_parts, train_step
 
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
+STEERABLE = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing", "steps", "cool_down")
+"""What of its config a run may change on the way; the rest is what makes it the same run."""
 
 
 class Trainer:
@@ -54,10 +53,10 @@ class Trainer:
         if pictures is None:
             pictures = load_pictures(config.data, config.image_size, config.channels)
         if pictures.image_size != config.image_size or config.channels not in (None, pictures.channels):
-            size, channels = config.image_size, config.channels or pictures.channels
+            wanted = f"{config.image_size}, {config.channels or pictures.channels}"
             raise InputError(
                 f"The pictures are {pictures.image_size} pixels wide with {pictures.channels} channels, and the config "
-                f"asks for {size} and {channels}: load them with load_pictures(config.data, {size}, {channels})."
+                f"asks for {wanted}: load them with load_pictures(config.data, {wanted})."
             )
         if len(pictures) < config.batch_size:
             raise InputError(
@@ -80,7 +79,7 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """How many steps this run has behind it."""
+        """Steps behind this run."""
         return len(self.history)
 
     @property
@@ -88,30 +87,55 @@ class Trainer:
         """The 64 z of the progress pictures, (64, latent_dim): the same for every run of this seed."""
         return draw_z(64, self.config.latent_dim, self.config.seed, "fixed z")
 
-    def set(self, lr: float | None = None, beta1: float | None = None, steps: int | None = None) -> None:
-        """Change lr or beta1 from the next step on, for both networks, or the length of the run.
-
-        What Adam remembers of earlier gradients stays.
+    def set(self, **changes: float | None) -> None:
+        """Change any of `STEERABLE` from the next step on; what Adam remembers of earlier gradients stays.
 
         Raises:
-            InputError: a value is out of its range; then nothing is changed.
+            InputError: a value is out of its range, or not steerable; then nothing is changed.
         """
-        new = {"lr": lr, "beta1": beta1, "steps": steps}
-        changes = {name: value for name, value in new.items() if value is not None}
+        if fixed := [name for name in changes if name not in STEERABLE]:
+            raise InputError(f"{fixed[0]} cannot change during a run: start a new Trainer with it.")
         self.config = self.config.replace(**changes)
-        for optimizer in (self.g_optimizer, self.d_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"], group["betas"] = self.config.lr, (self.config.beta1, self.config.beta2)
 
-    def step(self) -> Tensor:
-        """One update of each network; returns the step's row of the history."""
-        config, step = self.config, self.steps_done
-        real = self.pictures.batch(config.batch_size, config.seed, step, self.device)
-        z = torch.randn(config.batch_size, config.latent_dim, generator=rng(config.seed, "z", step)).to(self.device)
+    def step(self, heat: float = 1.0, player: str | None = None) -> Tensor:
+        """One step, with the arguments of `parts`; returns its row of the history."""
+        *_, last = self.parts(heat, player)
+        return last.row
+
+    def parts(self, heat: float = 1.0, player: str | None = None) -> Iterator[Part]:
+        """One step, which stops after each of its parts: see `training.step_parts`.
+
+        Args:
+            heat: a factor on the learning rates.
+            player: "generator" or "discriminator" lets only that one learn.
+        """
+        config = self.config
+        betas = config.beta1, config.beta2
+        self.g_optimizer.param_groups[0].update(lr=config.lr * heat, betas=betas)
+        self.d_optimizer.param_groups[0].update(lr=(config.d_lr or config.lr) * heat, betas=betas)
+        g_optimizer = self.g_optimizer if player != "discriminator" else None
+        d_optimizer = self.d_optimizer if player != "generator" else None
         networks = self.generator.train(), self.discriminator.train()
-        row = train_step(*networks, self.g_optimizer, self.d_optimizer, real, z, self.dtype)
-        self.history.append(row)
-        return row
+        options = {"dtype": self.dtype, "real_label": 1 - config.label_smoothing}
+        for turn in range(1, config.d_steps if d_optimizer else 1):
+            train_step(*networks, None, d_optimizer, *self._draw(turn), **options)
+        for part in step_parts(*networks, g_optimizer, d_optimizer, *self._draw(), **options):
+            if part.row is not None:
+                self.history.append(part.row)
+            yield part
+
+    def _draw(self, turn: int = 0) -> tuple[Tensor, Tensor]:
+        """The pictures and z of this step; the discriminator's further turns get those of other seeds."""
+        config, step = self.config, self.steps_done
+        seed = config.seed + turn * 2**63  # seeds are smaller, so these are nobody's
+        real = self.pictures.batch(config.batch_size, seed, step, self.device)
+        z = torch.randn(config.batch_size, config.latent_dim, generator=rng(seed, "z", step))
+        return real, z.to(self.device)
+
+    def _heat(self, done: float) -> float:
+        """The factor on lr when this share of the run is done; beyond its end a run is hot again."""
+        left = 1 - done
+        return min(1.0, left / self.config.cool_down) if self.config.cool_down and left > 0 else 1.0
 
     def train(
         self,
@@ -121,6 +145,8 @@ class Trainer:
         on_progress: Callable[[Self], Any] | None = None,
     ) -> None:
         """Train for so many steps or seconds, whichever ends first; without both, to the end of `config.steps`.
+
+        `config.cool_down` is a share of `seconds` where these are given, else of `config.steps`.
 
         Args:
             on_progress: called with the trainer after every `every` steps, and after the last one.
@@ -132,11 +158,11 @@ class Trainer:
             raise InputError("steps and seconds must be 0 or more: choose a positive number.")
         if steps is None and seconds is None:
             steps = max(0, self.config.steps - self.steps_done)
-        first, start = self.steps_done, time.perf_counter()
+        first, start, passed = self.steps_done, time.perf_counter(), 0.0
         total, unit = (steps, "step") if seconds is None else (seconds, "s")
         with progress(total=total, unit=unit, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}") as bar:
             while bar.n < total and (steps is None or self.steps_done - first < steps):
-                self.step()
+                self.step(self._heat(passed / seconds if seconds else self.steps_done / max(1, self.config.steps)))
                 done, passed = self.steps_done - first, time.perf_counter() - start
                 bar.n = done if seconds is None else min(passed, seconds)
                 if self.steps_done % every == 0 or bar.n == total or done == steps:

@@ -16,7 +16,7 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_presets_change_how_much_and_never_what() -> None:
-    how_much = {"image_size", "g_width", "d_width", "batch_size", "lr", "steps"}
+    how_much = {"image_size", "g_width", "d_width", "batch_size", "lr", "cool_down", "steps"}
     for preset in (Config.laptop(), Config.ci()):
         changed = {name for name, value in preset.to_dict().items() if value != getattr(Config(), name)}
         assert changed <= how_much
@@ -121,3 +121,10 @@ def test_folders(variables: dict[str, str], data: str, cache: str, monkeypatch: 
     project = str(Path(__file__).resolve().parent.parent)
     assert data_root() == Path(data.replace("PROJECT", project))
     assert cache_root() == Path(cache.replace("PROJECT", project))
+
+
+@pytest.mark.parametrize("changes", [{}, {"lr": 5e-3, "d_lr": 1e-3, "seed": 7}, {"data": "folder:it's \\ mine"}])
+def test_as_code(changes: dict) -> None:
+    config = Config.laptop(**changes)
+    assert eval(config.to_code(), {"Config": Config}) == config
+    assert "beta2" not in config.to_code()

@@ -59,3 +59,12 @@ def test_half_precision_logits_are_computed_in_float32(loss) -> None:
     half = LOGITS.bfloat16()
     assert loss(half).dtype == torch.float32
     assert torch.equal(loss(half), loss(half.float()))
+
+
+def test_smooth_label_by_the_formula() -> None:
+    """-0.9 log D - 0.1 log(1 - D), smallest at D = 0.9."""
+    logits = torch.linspace(-4, 6, 2001, dtype=torch.float64)
+    d = logits.sigmoid()
+    losses = torch.stack([real_loss(logit[None], 0.9) for logit in logits])
+    torch.testing.assert_close(losses.double(), -0.9 * d.log() - 0.1 * (1 - d).log(), rtol=1e-5, atol=1e-6)
+    assert d[losses.argmin()] == pytest.approx(0.9, abs=2e-3)

@@ -13,7 +13,7 @@ from tools import make_venv
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NEEDS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+NEEDS = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
 CONSTRAINTS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
 PINS = {name.lower(): pin for name, _, pin in (line.partition("==") for line in CONSTRAINTS)}
 ENVIRONMENT = (ROOT / "environment.yml").read_text()

@@ -1,20 +1,22 @@
 """A run is a function of its config; stopping, resuming and steering it do exactly what they say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dcgan_lib import trainer as trainer_module
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet
 from dcgan_lib.networks import Discriminator, Generator
+from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z
 from dcgan_lib.sampling import sample as sample_of
 from dcgan_lib.trainer import STATEFUL, Trainer
+from dcgan_lib.training import Part, train_step
 
 
 def assert_same(a: Trainer, b: Trainer) -> None:
@@ -25,16 +27,17 @@ def assert_same(a: Trainer, b: Trainer) -> None:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
-    """What `train_step` was called with, instead of training."""
+    """What `step_parts` was called with, instead of training."""
     seen = []
 
-    def record(generator, discriminator, g_optimizer, d_optimizer, real, z, dtype) -> Tensor:
+    def record(generator, discriminator, g_optimizer, d_optimizer, real, z, dtype, real_label) -> Iterator[Part]:
         modes = generator.training, discriminator.training
         order = g_optimizer.param_groups[0]["params"][0] is next(generator.parameters())
-        seen.append(SimpleNamespace(real=real, z=z, dtype=dtype, modes=modes, order=order))
-        return torch.zeros(5)
+        lrs = {optimizer.param_groups[0]["lr"] for optimizer in (g_optimizer, d_optimizer)}
+        seen.append(SimpleNamespace(real=real, z=z, dtype=dtype, modes=modes, order=order, lrs=lrs))
+        yield Part("g_update", real, torch.zeros(len(real)), torch.zeros(5))
 
-    monkeypatch.setattr(trainer_module, "train_step", record)
+    monkeypatch.setattr(trainer_module, "step_parts", record)
     return seen
 
 
@@ -91,14 +94,63 @@ def test_set_acts_on_the_very_next_step(tiny: Config, pictures: PictureSet) -> N
     steered, by_hand, left = (Trainer(tiny, pictures) for _ in range(3))
     for trainer in (steered, by_hand, left):
         trainer.train(2)
-    steered.set(lr=5e-3, beta1=0.9)
-    for optimizer in (by_hand.g_optimizer, by_hand.d_optimizer):
+    optimizers = by_hand.g_optimizer, by_hand.d_optimizer
+    for optimizer in optimizers:
         optimizer.param_groups[0].update(lr=5e-3, betas=(0.9, 0.999))
-    for trainer in (steered, by_hand, left):
-        trainer.step()
+    real = pictures.batch(tiny.batch_size, tiny.seed, 2)
+    z = torch.randn(tiny.batch_size, tiny.latent_dim, generator=rng(tiny.seed, "z", 2))
+    by_hand.history.append(train_step(by_hand.generator, by_hand.discriminator, *optimizers, real, z))
+    steered.set(lr=5e-3, beta1=0.9)
+    steered.step()
+    left.step()
     assert_same(steered, by_hand)
     for old, new in ((left.generator, steered.generator), (left.discriminator, steered.discriminator)):
         assert not torch.equal(next(old.parameters()), next(new.parameters()))
+
+
+def test_two_time_scales_two_turns_and_smooth_labels_by_hand(tiny: Config, pictures: PictureSet) -> None:
+    """One step with k = 2, a learning rate for each player and real labels of 0.75, as algorithm 1 has it."""
+    config = tiny.replace(d_lr=4e-3, d_steps=2, label_smoothing=0.25)
+    ours, by_hand = Trainer(config, pictures), Trainer(tiny, pictures)
+    g_optimizer, d_optimizer = by_hand.g_optimizer, by_hand.d_optimizer
+    d_optimizer.param_groups[0]["lr"] = 4e-3
+    ours.step()
+    for turn in (1, 0):
+        seed = tiny.seed + turn * 2**63
+        real, z = pictures.batch(8, seed, 0), torch.randn(8, 8, generator=rng(seed, "z", 0))
+        fake = by_hand.generator(z)
+        logits = by_hand.discriminator(real), by_hand.discriminator(fake.detach())
+        labels = torch.full((8,), 0.75), torch.zeros(8)
+        by_hand.discriminator.zero_grad()
+        sum(map(binary_cross_entropy_with_logits, logits, labels)).backward()
+        d_optimizer.step()
+        by_hand.discriminator(fake)  # moves the running statistics, and no more
+    binary_cross_entropy_with_logits(by_hand.discriminator(fake), torch.ones(8)).backward()
+    g_optimizer.step()
+    for a, b in ((ours.generator, by_hand.generator), (ours.discriminator, by_hand.discriminator)):
+        torch.testing.assert_close(list(a.parameters()), list(b.parameters()))
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_one_player_alone(tiny: Config, pictures: PictureSet, player: str) -> None:
+    trainer = Trainer(tiny.replace(d_steps=3), pictures)
+    before = {name: getattr(trainer, name).layers[0].weight.clone() for name in ("generator", "discriminator")}
+    row = trainer.step(player=player)
+    assert (trainer.steps_done, len(row), bool(row.isfinite().all())) == (1, 5, True)
+    for name, weight in before.items():
+        assert torch.equal(weight, getattr(trainer, name).layers[0].weight) == (name != player)
+
+
+def test_a_step_in_parts_is_the_same_step(tiny: Config, pictures: PictureSet) -> None:
+    whole, parts = Trainer(tiny, pictures), Trainer(tiny, pictures)
+    whole.step()
+    seen = []
+    for part in parts.parts():
+        seen.append(part.name)
+        assert parts.steps_done == (part.name == "g_update")
+        assert (part.images.shape, part.logits.shape) == ((8, 1, 16, 16), (8,))
+    assert seen == ["real", "fake", "d_update", "g_turn", "g_update"]
+    assert_same(whole, parts)
 
 
 def test_set_keeps_what_it_is_not_told(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
@@ -107,10 +159,30 @@ def test_set_keeps_what_it_is_not_told(tiny: Config, pictures: PictureSet, tmp_p
     trainer.set(steps=0)
     with pytest.raises(InputError, match="beta1 must be"):
         trainer.set(lr=0.1, beta1=1.0)
+    with pytest.raises(InputError, match="seed cannot change during a run"):
+        trainer.set(lr=0.1, seed=5)
     assert trainer.config == tiny.replace(channels=1, lr=5e-3, steps=0)
-    assert trainer.g_optimizer.param_groups[0]["lr"] == 5e-3
     trainer.save(tmp_path / "run.pt")
-    assert Trainer.load(tmp_path / "run.pt", pictures).d_optimizer.param_groups[0]["lr"] == 5e-3
+    assert Trainer.load(tmp_path / "run.pt", pictures).config.lr == 5e-3
+
+
+def test_cool_down(tiny: Config, pictures: PictureSet, calls: list[SimpleNamespace]) -> None:
+    trainer = Trainer(tiny.replace(steps=10, cool_down=0.4, lr=1.0), pictures)
+    trainer.train(8)  # a part of the run knows its place in the whole
+    trainer.train()
+    trainer.train(1)  # beyond the end it is hot again
+    assert [lr for call in calls for lr in call.lrs] == pytest.approx([1] * 7 + [0.75, 0.5, 0.25] + [1])
+    trainer.step()
+    assert calls[-1].lrs == {1}
+
+
+def test_cool_down_by_the_clock(
+    tiny: Config, pictures: PictureSet, calls: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100))  # one second passes between any two looks at it
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    Trainer(tiny.replace(cool_down=0.5, lr=1.0), pictures).train(seconds=8)
+    assert [lr for call in calls for lr in call.lrs] == pytest.approx([1] * 5 + [0.75, 0.5, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -149,8 +221,8 @@ def test_negative_length_is_refused(tiny: Config, pictures: PictureSet, options:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_size": 32}, "16 pixels wide with 1 channels, and the config asks for 32 and 1"),
-        ({"channels": 3}, "with 1 channels, and the config asks for 16 and 3"),
+        ({"image_size": 32}, "16 pixels wide with 1 channels, and the config asks for 32, 1"),
+        ({"channels": 3}, "with 1 channels, and the config asks for 16, 3"),
         ({"batch_size": 22}, "noise has 21 pictures, fewer than one batch of 22"),
         ({"device": "nonsense"}, "cannot use the device 'nonsense'"),
     ],

@@ -73,6 +73,20 @@ def test_each_half_changes_one_network(idle: int) -> None:
     assert same == [idle == 0, idle == 1]
 
 
+@pytest.mark.parametrize("idle", [0, 1], ids=["without G's optimiser", "without D's optimiser"])
+def test_a_player_without_an_optimiser_stands_still(idle: int) -> None:
+    batch, whole, game = batches(1)[0], new_game(lr=1e-3), list(new_game(lr=1e-3))
+    game[2 + idle] = None
+    before = [[weight.clone() for weight in network.parameters()] for network in game[:2]]
+    row, expected = train_step(*game, *batch), train_step(*whole, *batch)
+    same = [all(map(torch.equal, old, network.parameters())) for old, network in zip(before, game[:2], strict=True)]
+    assert same == [idle == 0, idle == 1]
+    known = (0, 2, 3) if idle else (0, 1, 2, 3, 4)  # G's numbers depend on whether D has moved
+    assert torch.equal(row[list(known)], expected[list(known)])
+    if idle:
+        assert torch.equal(row[3], row[4])  # D(G(z)) before and after an update that was none
+
+
 def test_no_gradient_crosses_over() -> None:
     """D's gradients are those of its own two losses, though G's loss went through D afterwards."""
     (real, z), game = batches(1)[0], new_game(SGD, lr=0.0)

@@ -1,0 +1,71 @@
+"""The sliders of the live lab.
+
+Used by `lab.TrainingLab`.
+"""
+
+import math
+from typing import Any
+
+import ipywidgets as widgets
+
+from dcgan_lib.config import Config
+from dcgan_lib.explore import LABEL, WIDE
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "as it began": {},
+    "the paper's: lr 0.0002, beta1 0.5": {"lr": 2e-4, "beta1": 0.5},
+    "too fast: lr 0.03": {"lr": 0.03},
+    "long memory: beta1 0.9": {"beta1": 0.9},
+    "D too strong: k = 5": {"d_steps": 5},
+    "G too strong: D's rate 0.00002": {"d_lr": 2e-5},
+}
+"""For each entry of the drop-down, what differs from the config that the lab began with."""
+
+
+class Controls:
+    """Widgets for the steerable fields of a config, which always hold what the next step will use."""
+
+    def __init__(self, config: Config) -> None:
+        self._began = config
+        log = {"min": -5, "max": -1, "step": 0.05, "readout_format": ".1e"}
+        self.lr = widgets.FloatLogSlider(value=config.lr, description="lr", **log)
+        self.two_rates = widgets.Checkbox(value=config.d_lr is not None, description="D gets a rate of its own")
+        self.d_lr = widgets.FloatLogSlider(value=config.d_lr or config.lr, description="lr of D", **log)
+        self.beta1 = widgets.FloatSlider(value=config.beta1, min=0, max=0.99, step=0.01, description="beta1")
+        self.d_steps = widgets.IntSlider(value=config.d_steps, min=1, max=5, description="D steps (k)")
+        self.label_smoothing = widgets.FloatSlider(
+            value=config.label_smoothing, min=0, max=0.3, step=0.05, description="label smoothing"
+        )
+        self.preset = widgets.Dropdown(options=list(PRESETS), description="settings")
+        self.all = [self.preset, self.lr, self.two_rates, self.d_lr, self.beta1, self.d_steps, self.label_smoothing]
+        for name, control in vars(self).items():
+            if isinstance(control, widgets.Widget):
+                control.add_class(f"dcgan-{name.replace('_', '-')}")
+                control.style, control.layout = LABEL, WIDE
+        self.preset.observe(self._choose, "value")
+        self.two_rates.observe(self._unfold, "value")
+        self._unfold()
+
+    def values(self) -> dict[str, Any]:
+        """The fields of the config, by name, as the widgets have them now."""
+        names = ("beta1", "d_steps", "label_smoothing")
+        d_lr = self._rate(self.d_lr, self._began.d_lr) if self.two_rates.value else None
+        rates = {"lr": self._rate(self.lr, self._began.lr), "d_lr": d_lr}
+        return rates | {name: getattr(self, name).value for name in names}
+
+    @staticmethod
+    def _rate(slider: widgets.FloatLogSlider, began: float | None) -> float:
+        """In a browser a slider stands on a multiple of its step; near the place it began at, it has not moved."""
+        near = began is not None and abs(math.log10(slider.value / began)) < slider.step / 2
+        return began if near else slider.value
+
+    def _choose(self, _change: Any) -> None:
+        config = self._began.replace(**PRESETS[self.preset.value])
+        for name in ("lr", "beta1", "d_steps", "label_smoothing"):
+            getattr(self, name).value = getattr(config, name)
+        self.two_rates.value = config.d_lr is not None
+        self.d_lr.value = config.d_lr or config.lr
+
+    def _unfold(self, _change: Any = None) -> None:
+        self.lr.description = "lr of G" if self.two_rates.value else "lr"
+        self.d_lr.layout.display = "" if self.two_rates.value else "none"
