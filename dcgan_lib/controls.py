@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from dcgan_lib.config import Config
 from dcgan_lib.explore import LABEL, WIDE
 
+OWN = "your own"
 PRESETS: dict[str, dict[str, Any]] = {
     "as it began": {},
     "the paper's: lr 0.0002, beta1 0.5": {"lr": 2e-4, "beta1": 0.5},
@@ -27,21 +28,33 @@ class Controls:
 
     def __init__(self, config: Config) -> None:
         self._began = config
-        log = {"min": -5, "max": -1, "step": 0.05, "readout_format": ".1e"}
+        rates = [math.log10(rate) for rate in (config.lr, config.d_lr or config.lr)]  # no slider clips what it is given
+        log = {"min": min(-5, *rates), "max": max(-1, *rates), "step": 0.05, "readout_format": ".1e"}
         self.lr = widgets.FloatLogSlider(value=config.lr, description="lr", **log)
         self.two_rates = widgets.Checkbox(value=config.d_lr is not None, description="D gets a rate of its own")
         self.d_lr = widgets.FloatLogSlider(value=config.d_lr or config.lr, description="lr of D", **log)
-        self.beta1 = widgets.FloatSlider(value=config.beta1, min=0, max=0.99, step=0.01, description="beta1")
-        self.d_steps = widgets.IntSlider(value=config.d_steps, min=1, max=5, description="D steps (k)")
-        self.label_smoothing = widgets.FloatSlider(
-            value=config.label_smoothing, min=0, max=0.3, step=0.05, description="label smoothing"
+        self.beta1 = widgets.FloatSlider(
+            value=config.beta1, min=0, max=max(0.99, config.beta1), step=0.01, description="beta1"
         )
-        self.preset = widgets.Dropdown(options=list(PRESETS), description="settings")
+        self.d_steps = widgets.IntSlider(
+            value=config.d_steps, min=1, max=max(5, config.d_steps), description="D steps (k)"
+        )
+        self.label_smoothing = widgets.FloatSlider(
+            value=config.label_smoothing,
+            min=0,
+            max=max(0.3, config.label_smoothing),
+            step=0.05,
+            description="label smoothing",
+        )
+        self.preset = widgets.Dropdown(options=[*PRESETS, OWN], description="settings")
         self.all = [self.preset, self.lr, self.two_rates, self.d_lr, self.beta1, self.d_steps, self.label_smoothing]
         for name, control in vars(self).items():
             if isinstance(control, widgets.Widget):
                 control.add_class(f"dcgan-{name.replace('_', '-')}")
                 control.style, control.layout = LABEL, WIDE
+        self._choosing = False
+        for control in self.all[1:]:
+            control.observe(self._move, "value")
         self.preset.observe(self._choose, "value")
         self.two_rates.observe(self._unfold, "value")
         self._unfold()
@@ -60,11 +73,19 @@ class Controls:
         return began if near else slider.value
 
     def _choose(self, _change: Any) -> None:
+        if self.preset.value == OWN:
+            return
         config = self._began.replace(**PRESETS[self.preset.value])
+        self._choosing = True
         for name in ("lr", "beta1", "d_steps", "label_smoothing"):
             getattr(self, name).value = getattr(config, name)
         self.two_rates.value = config.d_lr is not None
         self.d_lr.value = config.d_lr or config.lr
+        self._choosing = False
+
+    def _move(self, _change: Any) -> None:
+        if not self._choosing:
+            self.preset.value = OWN  # so that every entry of the list can be chosen again
 
     def _unfold(self, _change: Any = None) -> None:
         self.lr.description = "lr of G" if self.two_rates.value else "lr"

@@ -124,11 +124,11 @@ class TrainingLab:
                 part = self.session.next_part()
                 self.draw(None if part.row is not None else part.images)
                 self.said.value = board.part_html(part)
-            return
-        self.session.advance(seconds=TICK)
+        else:
+            self.session.advance(seconds=TICK)
         if self.session.verdict().kind == "diverged":
             self.stop()
-        elif time.perf_counter() - self._drawn >= PICTURE_EVERY:
+        elif not self.slow.value and time.perf_counter() - self._drawn >= PICTURE_EVERY:
             self.said.value = ""
             self.draw()
 

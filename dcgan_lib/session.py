@@ -25,6 +25,7 @@ from dcgan_lib.training import Part
 
 CONTROLS = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing")
 """What of the config the lab's widgets change."""
+MOST_FRAMES = 200  # of the animation; then every other one is dropped
 SAME_MOVE = 10  # a control that moves again within so many steps is still being dragged
 
 
@@ -114,6 +115,8 @@ class Session:
         before = self._looked_at if self.looks else None
         self.looks.append(look(self.trainer.steps_done, images, before, self._real_spread))
         self.frames.append(grid(images))
+        if len(self.frames) > MOST_FRAMES:
+            del self.frames[1::2]
         self._looked_at: Tensor = images
 
     def verdict(self) -> Verdict:

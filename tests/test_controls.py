@@ -4,7 +4,7 @@ import ipywidgets as widgets
 import pytest
 
 from dcgan_lib.config import Config
-from dcgan_lib.controls import PRESETS, Controls
+from dcgan_lib.controls import OWN, PRESETS, Controls
 from dcgan_lib.session import CONTROLS
 
 CONFIGS = {
@@ -35,7 +35,7 @@ def test_moving_one_moves_no_other(name: str) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets(config: Config, preset: str) -> None:
     controls = Controls(config)
-    assert controls.preset.options == tuple(PRESETS)
+    assert controls.preset.options == (*PRESETS, OWN)
     controls.lr.value, controls.two_rates.value, controls.d_lr.value = 3e-5, True, 5e-2  # a preset forgets these
     controls.preset.value = other = next(name for name in PRESETS if name not in (preset, "as it began"))
     assert controls.values() == steerable(config.replace(**PRESETS[other]))
@@ -82,3 +82,18 @@ def test_all_of_them_are_shown() -> None:
     assert set(controls.all) == {thing for thing in vars(controls).values() if isinstance(thing, widgets.Widget)}
     assert controls.d_lr.layout.display == ""
     assert "dcgan-d-lr" in controls.d_lr._dom_classes
+
+
+def test_a_config_beyond_the_usual_ranges_is_not_clipped(tiny: Config) -> None:
+    wide = {"lr": 0.5, "d_lr": 1e-6, "d_steps": 8, "label_smoothing": 0.5, "beta1": 0.995}
+    assert Controls(tiny.replace(**wide)).values() == wide
+
+
+def test_a_setting_can_be_chosen_again_after_a_slider_has_moved(tiny: Config) -> None:
+    controls = Controls(tiny)
+    began, first = controls.values(), controls.preset.value
+    controls.beta1.value = 0.7
+    assert controls.preset.value == OWN
+    assert controls.values() == began | {"beta1": 0.7}
+    controls.preset.value = first
+    assert (controls.values(), controls.preset.value) == (began, first)

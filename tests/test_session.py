@@ -256,3 +256,13 @@ def test_files(
     assert session.save_checkpoint() == Path("runs/faces-2/checkpoint.pt")
     assert_same(Trainer.load("runs/faces-2/checkpoint.pt", pictures), session.trainer)
     assert Session(Trainer(tiny, pictures)).folder == Path("runs/faces-3")
+
+
+@pytest.mark.usefixtures("often")
+def test_a_long_run_keeps_few_frames(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "MOST_FRAMES", 4)
+    first = session.frames[0]
+    session.advance(30)
+    assert len(session.frames) <= 4
+    assert session.frames[0] is first
+    assert session.frames[-1].tobytes() == grid(session.trainer.sample()).tobytes()
