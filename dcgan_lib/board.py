@@ -22,7 +22,7 @@ from dcgan_lib.viz import compact
 
 COLOURS = {"balanced": "#2e9e5b", "early": "#888888", "restless": "#d08700", "collapsing": "#d64545"}
 OTHER_COLOUR = "#d64545"
-WIDTH = 520  # of the pictures, about
+STILL_WIDTH, LIVE_WIDTH = 520, 265  # of the pictures, about; the browser enlarges the live ones
 SIDE = {"width": "400px", "max_width": "100%", "object_fit": "contain"}  # two fit beside each other
 
 PARTS = {
@@ -41,9 +41,9 @@ def fast_png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def pictures(images: Tensor) -> Image.Image:
-    """At most 64 pictures (N, C, H, W) as a grid of about 520 pixels."""
-    return grid(images[:64], scale=max(1, WIDTH // (8 * images.shape[-1])))
+def pictures(images: Tensor, width: int = LIVE_WIDTH) -> Image.Image:
+    """At most 64 pictures (N, C, H, W) as a grid of about so many pixels."""
+    return grid(images[:64], scale=max(1, width // (8 * images.shape[-1])))
 
 
 def verdict_html(verdict: Verdict) -> str:
@@ -98,7 +98,7 @@ def past_box(run: PastRun) -> widgets.VBox:
 def still(session: Session, panel: Panel) -> Image.Image:
     """Pictures, curves and verdict as one image, for where nobody can press a button."""
     trainer, verdict = session.trainer, session.verdict()
-    left, right = pictures(trainer.sample()), panel.draw(trainer.history, session.marks)
+    left, right = pictures(trainer.sample(), STILL_WIDTH), panel.draw(trainer.history, session.marks)
     words = f"step {trainer.steps_done} · {settings_html(trainer.config)}"
     joined = Image.new("RGB", (left.width + right.width + 10, max(left.height, right.height) + 44), "white")
     pen, font = ImageDraw.Draw(joined), ImageFont.load_default(14)

@@ -27,7 +27,7 @@ class Controls:
     """Widgets for the steerable fields of a config, which always hold what the next step will use."""
 
     def __init__(self, config: Config) -> None:
-        self._began = config
+        self._began = self._home = config
         rates = [math.log10(rate) for rate in (config.lr, config.d_lr or config.lr)]  # no slider clips what it is given
         log = {"min": min(-5, *rates), "max": max(-1, *rates), "step": 0.05, "readout_format": ".1e"}
         self.lr = widgets.FloatLogSlider(value=config.lr, description="lr", **log)
@@ -61,21 +61,20 @@ class Controls:
 
     def values(self) -> dict[str, Any]:
         """The fields of the config, by name, as the widgets have them now."""
-        names = ("beta1", "d_steps", "label_smoothing")
-        d_lr = self._rate(self.d_lr, self._began.d_lr) if self.two_rates.value else None
-        rates = {"lr": self._rate(self.lr, self._began.lr), "d_lr": d_lr}
-        return rates | {name: getattr(self, name).value for name in names}
+        d_lr = self._rate(self.d_lr, self._home.d_lr) if self.two_rates.value else None
+        rates = {"lr": self._rate(self.lr, self._home.lr), "d_lr": d_lr}
+        return rates | {name: getattr(self, name).value for name in ("beta1", "d_steps", "label_smoothing")}
 
     @staticmethod
-    def _rate(slider: widgets.FloatLogSlider, began: float | None) -> float:
-        """In a browser a slider stands on a multiple of its step; near the place it began at, it has not moved."""
-        near = began is not None and abs(math.log10(slider.value / began)) < slider.step / 2
-        return began if near else slider.value
+    def _rate(slider: widgets.FloatLogSlider, home: float | None) -> float:
+        """A browser puts a slider on a multiple of its step; near the place it was put at, nobody has moved it."""
+        near = home is not None and abs(math.log10(slider.value / home)) < slider.step / 2
+        return home if near else slider.value
 
     def _choose(self, _change: Any) -> None:
         if self.preset.value == OWN:
             return
-        config = self._began.replace(**PRESETS[self.preset.value])
+        self._home = config = self._began.replace(**PRESETS[self.preset.value])
         self._choosing = True
         for name in ("lr", "beta1", "d_steps", "label_smoothing"):
             getattr(self, name).value = getattr(config, name)
@@ -84,7 +83,8 @@ class Controls:
         self._choosing = False
 
     def _move(self, _change: Any) -> None:
-        if not self._choosing:
+        moved = any(value != getattr(self._home, name) for name, value in self.values().items())
+        if moved and not self._choosing:
             self.preset.value = OWN  # so that every entry of the list can be chosen again
 
     def _unfold(self, _change: Any = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-INTERVAL = 30  # milliseconds; the browser waits longer while the kernel is busy
+INTERVAL = 10  # milliseconds; the browser waits longer while the kernel is busy
 
 
 class Ticker:

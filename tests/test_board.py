@@ -38,10 +38,10 @@ def test_fast_png() -> None:
 @pytest.mark.parametrize(("size", "scale"), [(16, 4), (32, 2), (64, 1), (128, 1)])
 def test_pictures(size: int, scale: int) -> None:
     images = torch.rand(70, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    joined = board.pictures(images)
+    joined = board.pictures(images, board.STILL_WIDTH)
     assert joined.tobytes() == grid(images[:64], columns=8, scale=scale).tobytes()
     assert joined.size == (scale * (8 * (size + 1) + 1),) * 2
-    assert board.pictures(images[:3]).width == scale * (3 * (size + 1) + 1)
+    assert board.pictures(images[:3], board.STILL_WIDTH).width == scale * (3 * (size + 1) + 1)
 
 
 def test_verdict_in_colour() -> None:
@@ -106,7 +106,10 @@ def test_still(session: Session, monkeypatch: pytest.MonkeyPatch, kind: str, row
     session.marks.append((40, "lr 0.03"))
     monkeypatch.setattr(session, "verdict", lambda: VERDICTS[kind])
     still = board.still(session, Panel()).convert("RGB")
-    left, right = board.pictures(session.trainer.sample()), Panel().draw(session.trainer.history, session.marks)
+    left, right = (
+        board.pictures(session.trainer.sample(), board.STILL_WIDTH),
+        Panel().draw(session.trainer.history, session.marks),
+    )
     assert still.size == (left.width + 10 + right.width, max(left.height, right.height) + 44)
     for part, x in ((left, 0), (right, left.width + 10)):
         there = np.asarray(still.crop((x, 44, x + part.width, 44 + part.height))).astype(int)
@@ -120,7 +123,7 @@ def test_still(session: Session, monkeypatch: pytest.MonkeyPatch, kind: str, row
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_the_longest_verdict_fits(size: int) -> None:
-    width = board.pictures(torch.zeros(64, 1, size, size)).width + 10 + 420
+    width = board.pictures(torch.zeros(64, 1, size, size), board.STILL_WIDTH).width + 10 + 420
     font = ImageFont.load_default(14)
     for verdict in VERDICTS.values():
         assert 2 + font.getlength(f"{verdict.sentence}. {verdict.advice}") <= width, verdict.kind

@@ -1,5 +1,7 @@
 """The sliders and the config say the same."""
 
+import math
+
 import ipywidgets as widgets
 import pytest
 
@@ -97,3 +99,14 @@ def test_a_setting_can_be_chosen_again_after_a_slider_has_moved(tiny: Config) ->
     assert controls.values() == began | {"beta1": 0.7}
     controls.preset.value = first
     assert (controls.values(), controls.preset.value) == (began, first)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_browser_that_rounds_a_slider_moves_nothing(tiny: Config, preset: str) -> None:
+    """JupyterLab puts 0.002 on the notch 0.001995 and says so, although nobody touched the slider."""
+    controls = Controls(tiny.replace(lr=2e-3))
+    controls.preset.value = preset
+    before = controls.values()
+    for slider in (controls.lr, controls.d_lr):
+        slider.value = 10 ** (round(math.log10(slider.value) / 0.05) * 0.05)
+    assert (controls.values(), controls.preset.value) == (before, preset)

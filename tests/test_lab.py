@@ -28,7 +28,7 @@ from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import to_png
 
 PLACES = [(Session, "advance"), (board, "pictures"), (Panel, "draw")]
-DRAW, WIDTH = Panel.draw, board.WIDTH
+DRAW = Panel.draw
 
 
 def sketch(_panel: Panel, history: History, marks: Sequence[tuple[int, str]] = ()) -> Image.Image:
@@ -41,7 +41,6 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list:
     """What was displayed. A tick trains for exactly one step, and every picture is old enough and drawn in no time."""
     things = []
     monkeypatch.setattr(Panel, "draw", sketch)
-    monkeypatch.setattr(board, "WIDTH", 1)
     monkeypatch.setattr(lab_module, "display", things.append)
     monkeypatch.setattr(TrainingLab, "_training", lambda: None)
     monkeypatch.delenv("DCGAN_HEADLESS", raising=False)
@@ -456,7 +455,6 @@ def test_headless(
 ) -> None:
     monkeypatch.setenv("DCGAN_HEADLESS", "1")
     monkeypatch.setattr(Panel, "draw", DRAW)
-    monkeypatch.setattr(board, "WIDTH", WIDTH)
     trainer, straight = Trainer(tiny.replace(steps=8), pictures), Trainer(tiny, pictures)
     lab = TrainingLab(trainer)
     lab.show(**asked)
