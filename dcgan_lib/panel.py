@@ -54,7 +54,7 @@ class Panel:
                 self._once(axes, axes.axvline(step, color=MARK_COLOUR, lw=0.8))
         for step, words in marks[-3:]:
             label = self._axes[0].annotate(words, (step, 0.98), xycoords=("data", "axes fraction"), rotation=90)
-            label.set(fontsize=7, color=MARK_COLOUR, va="top", ha="right")
+            label.set(fontsize=7, color=MARK_COLOUR, va="top", ha="left" if step < steps / 20 else "right")
             self._once(self._axes[0], label)
         return Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
 
