@@ -37,7 +37,7 @@ test-browser: $(STAMP) ## use notebooks 00, 07 and 08 in a real browser (Chromiu
 
 voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--Voila.ip=0.0.0.0 opens it to the network)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt voila
-	@$(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
+	@OMP_WAIT_POLICY=passive $(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
 
 train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) and name the pictures it left
 	$(VENV_PYTHON) -m dcgan_lib train --preset laptop --data faces --seconds $(SECONDS)
