@@ -13,6 +13,9 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# Threads of torch that wait must not spin: the browser needs the processor too, and a step took seven times as long.
+SHARE = OMP_WAIT_POLICY=passive
+
 .PHONY: help setup lab test test-colab test-browser train voila outputs check links atlas clean remake
 
 help: ## list these commands
@@ -21,7 +24,7 @@ help: ## list these commands
 setup: $(STAMP) ## only install: .venv with the tested versions (PYTHON=/path/to/python picks the interpreter)
 
 lab: $(STAMP) ## open JupyterLab on the notebooks; prints its address
-	@$(VENV_PYTHON) -m jupyterlab $(LAB_FLAGS) $(LAB_ARGS)
+	@$(SHARE) $(VENV_PYTHON) -m jupyterlab $(LAB_FLAGS) $(LAB_ARGS)
 
 test: $(STAMP) ## run the unit tests, then every notebook
 	$(VENV_PYTHON) -m pytest
@@ -37,7 +40,7 @@ test-browser: $(STAMP) ## use notebooks 00, 07 and 08 in a real browser (Chromiu
 
 voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--Voila.ip=0.0.0.0 opens it to the network)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt voila
-	@OMP_WAIT_POLICY=passive $(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
+	@$(SHARE) $(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
 
 train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) and name the pictures it left
 	$(VENV_PYTHON) -m dcgan_lib train --preset laptop --data faces --seconds $(SECONDS)

@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch leaves the browser its share of the processor
 if importlib.util.find_spec("dcgan_lib") is None:
     clone = Path.cwd() / "dcgan-repo"
     root = next((p for p in [*clone.parents, clone] if (p / "dcgan_lib").is_dir()), clone)
