@@ -28,7 +28,7 @@ from dcgan_lib.ticker import Ticker
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import to_png
 
-TICK, PICTURE_EVERY, PART_EVERY = 0.06, 0.12, 1.5  # seconds: of training, between pictures, for a part in slow motion
+TICK, PICTURE_EVERY, PART_EVERY = 0.03, 0.12, 1.5  # seconds: of training, between pictures, for a part in slow motion
 PAST_RUNS = 6
 
 
