@@ -28,7 +28,7 @@ lab: $(STAMP) ## open JupyterLab on the notebooks; prints its address
 
 test: $(STAMP) ## run the unit tests, then every notebook
 	$(VENV_PYTHON) -m pytest
-	$(VENV_PYTHON) -m pytest --nbval-lax notebooks/
+	$(VENV_PYTHON) -m pytest --nbval-lax notebooks/ app/
 
 test-colab: $(STAMP) ## run the tests of the widgets with the Jupyter packages that Colab ships
 	@$(VENV_PYTHON) tools/colab_env.py

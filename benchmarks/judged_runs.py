@@ -31,7 +31,7 @@ CHOSEN_ON = [  # the thresholds were chosen while looking at these
     ("diverged", {"lr": 0.5}),
     ("diverged", {"lr": 1.0, "seed": 1}),
 ]
-TESTED_ON = [  # the thresholds stood before these were made
+TESTED_ON = [  # nobody looked at these before the thresholds stood
     ("balanced", {"seed": 2}),
     ("balanced", {"seed": 3, "lr": 1.5e-3}),
     ("balanced", {"seed": 2, "data": "digits"}),

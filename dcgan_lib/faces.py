@@ -1,7 +1,8 @@
 """Endless labelled cartoon portraits, painted from a seed: a stand-in for CelebA with nothing to download.
 
-Portrait `index` of `seed` is the same picture on every machine. Whom it shows is a hash of (seed, index, name
-of the attribute) in whole numbers, and `shapes` paints with nothing that could round in two ways.
+Portrait `index` of `seed` is the same picture on every machine, but for a value in ten thousand that another
+processor rounds to the next grey level. Whom it shows is a hash of (seed, index, name of the attribute) in whole
+numbers, the same everywhere.
 """
 
 import hashlib

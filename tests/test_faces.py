@@ -1,20 +1,18 @@
 """The portraits are the same everywhere; their labels are balanced, independent and to be seen in them."""
 
-import hashlib
 from itertools import combinations
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dcgan_lib import faces
 from dcgan_lib.shapes import Canvas
 
 # Pictures 0 to 63 of seed 0. Whoever changes these changes what every trained model was trained on.
-DIGESTS = {
-    64: "d4faed445f3f0f6df8327934b59d60429825030518228bdb1425529f6eb69b3d",
-    32: "96fff073bd0682d1368c3ffcb84e4c10d7557cad44ac8e0fd73234eac96968cd",
-}
 PEOPLE = 5_000
 
 
@@ -33,12 +31,16 @@ def cramers_v(first: Tensor, second: Tensor) -> float:
     return (phi2 / (min(rows, columns) - 1)) ** 0.5
 
 
-@pytest.mark.parametrize("size", DIGESTS)
-def test_the_pictures_are_the_same_on_every_machine(size: int) -> None:
-    pictures = faces.paint(0, torch.arange(64), size)
-    assert pictures.shape == (64, 3, size, size)
-    assert pictures.dtype == torch.uint8
-    assert hashlib.sha256(pictures.numpy().tobytes()).hexdigest() == DIGESTS[size]
+@pytest.mark.parametrize(("size", "count"), [(32, 64), (64, 16)])
+def test_the_pictures_are_the_same_on_every_machine(size: int, count: int) -> None:
+    """Processors round sines and roots differently: one value in ten thousand may be one grey level off."""
+    stored = np.asarray(Image.open(Path(__file__).with_name(f"faces_{size}.png"))).astype(int)
+    wanted = torch.from_numpy(stored).view(count // 8, size, 8, size, 3).permute(0, 2, 4, 1, 3).flatten(0, 1)
+    pictures = faces.paint(0, torch.arange(count), size)
+    assert (pictures.shape, pictures.dtype) == ((count, 3, size, size), torch.uint8)
+    difference = (pictures - wanted).abs()
+    assert difference.max() <= 1
+    assert difference.count_nonzero() <= difference.numel() / 10_000
 
 
 def test_the_labels_are_the_same_on_every_machine() -> None:

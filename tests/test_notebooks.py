@@ -11,7 +11,7 @@ LESSONS = [path for path in ALL if path.parent.name == "notebooks"]
 
 
 def name_of(path: Path) -> str:
-    return str(path.relative_to(rules.ROOT / "notebooks"))
+    return str(path.relative_to(rules.ROOT))
 
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tools.links import PLACEHOLDER, current, rename
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("notebooks", "notebooks/solutions", "app")
 MAX_BYTES = 1_200_000
 TOO_LARGE = f"it is larger than {MAX_BYTES:,} bytes: store fewer or smaller pictures."
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -27,8 +28,8 @@ INSTALLER = re.compile(r"index-url|find-links|trusted-host|\bpy[p]i\b|python[h]o
 
 
 def notebooks(root: Path = ROOT) -> list[Path]:
-    """The lessons in reading order, then the solutions."""
-    return sorted((root / "notebooks").glob("*.ipynb")) + sorted((root / "notebooks" / "solutions").glob("*.ipynb"))
+    """The lessons in reading order, then the solutions, then the app."""
+    return [path for folder in FOLDERS for path in sorted((root / folder).glob("*.ipynb"))]
 
 
 def label(path: Path) -> str:
@@ -96,7 +97,7 @@ def _words(output: dict) -> str:
 
 
 def stored_problems(path: Path, root: Path = ROOT) -> Iterator[str]:
-    """What a lesson and a solution keep alike: the bootstrap cell, fresh outputs, tidy metadata, a small file."""
+    """What lessons, solutions and the app share: the bootstrap cell, fresh outputs, tidy metadata, a small file."""
     notebook, name = read(path), label(path)
     bootstrap = (root / "tools" / "bootstrap_cell.py").read_text(encoding="utf-8").rstrip("\n")
     codes = code_cells(notebook)
