@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from dcgan_lib import checkpoint
+from dcgan_lib import checkpoint, parallel
 from dcgan_lib.config import PRESETS, Config, InputError, default_preset, load_config
 from dcgan_lib.data import denormalize, load_pictures
 from dcgan_lib.grids import save_grid
@@ -60,14 +60,22 @@ class Train:
                     "it, or start a new run without --resume."
                 )
             trainer.set(**{name: getattr(self.config, name) for name in STEERABLE})
-            folder.drop_frames_after(trainer.steps_done)
+            if parallel.is_first():
+                folder.drop_frames_after(trainer.steps_done)
         else:
             folder = RunFolder(self.out or free_folder(self.config))
             folder.require_empty()
             trainer = Trainer(self.config)
-            folder.add_frame(trainer)
+            if parallel.is_first():
+                folder.add_frame(trainer)
+
+        if parallel.size() > 1 and parallel.is_first():
+            batch = trainer.config.batch_size
+            print(f"{parallel.size()} processes with {batch // parallel.size()} of each batch's {batch} pictures.")
 
         def report(trainer: Trainer) -> None:
+            if not parallel.is_first():
+                return
             if trainer.steps_done % FRAME_EVERY == 0:
                 folder.add_frame(trainer)
             if trainer.steps_done % self.save_every == 0:
@@ -75,6 +83,8 @@ class Train:
 
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the run early and loses nothing
             trainer.train(seconds=self.seconds, every=np.gcd(FRAME_EVERY, self.save_every), on_progress=report)
+        if not parallel.is_first():
+            return
         folder.add_frame(trainer)
         folder.save(trainer)
         folder.save_gif()
@@ -178,7 +188,8 @@ def _sentence(box: str) -> str:
 def main() -> int:
     """Run the command line; the exit status is 2 after a mistake that the reader can mend."""
     try:
-        parse(sys.argv[1:]).main()
+        with parallel.team():
+            parse(sys.argv[1:]).main()
     except InputError as error:
         print(f"dcgan_lib: {error}", file=sys.stderr)
         return 2

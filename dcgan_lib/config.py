@@ -37,7 +37,9 @@ class Config:
     d_width: int = 64
     """Channels of the discriminator's first layer; each layer after it has twice as many (ndf)."""
     batch_size: int = 128
-    """Real pictures a step, and as many fakes."""
+    """Real pictures a step, and as many fakes, of all processes together."""
+    sync_batch_norm: bool = False
+    """Under torchrun, let batch norm average over the pictures of all processes instead of each one's own."""
     lr: float = 2e-4
     """Learning rate of Adam, for both networks."""
     d_lr: float | None = None

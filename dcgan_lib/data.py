@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as transforms
 
-from dcgan_lib.config import InputError, cache_root
+from dcgan_lib.config import Config, InputError, cache_root
+from dcgan_lib.device import send
 from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sources import Source, find_source
@@ -26,6 +27,7 @@ from dcgan_lib.sources import Source, find_source
 CACHE_VERSION = 1
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""
 CHUNK = 256
+ALL = slice(None)
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -65,15 +67,35 @@ class PictureSet:
     def image_size(self) -> int:
         return self.images.shape[-1]
 
-    def batch(self, batch_size: int, seed: int, step: int, device: torch.device | str = "cpu") -> Tensor:
+    def batch(
+        self, batch_size: int, seed: int, step: int, device: torch.device | str = "cpu", rows: slice = ALL
+    ) -> Tensor:
         """The real pictures of a step, float32 (batch_size, C, H, W) in [-1, 1].
 
         Every epoch goes through all pictures in a new order that is a function of (seed, epoch); pictures left
         over after the last full batch wait for the next epoch. They travel to the device as bytes.
+
+        Args:
+            rows: which pictures of the batch are wanted; the others are not read.
         """
         epoch, place = divmod(step, len(self) // batch_size)
-        chosen = _order(len(self), seed, epoch)[place * batch_size : (place + 1) * batch_size]
-        return normalize(self.images[chosen].to(device, non_blocking=True))
+        chosen = _order(len(self), seed, epoch)[place * batch_size : (place + 1) * batch_size][rows]
+        return normalize(send(self.images[chosen.to(self.images.device)], torch.device(device)))
+
+
+def require_fit(pictures: PictureSet, config: Config) -> None:
+    """Raises InputError where a run of this config cannot learn these pictures."""
+    if pictures.image_size != config.image_size or config.channels not in (None, pictures.channels):
+        wanted = f"{config.image_size}, {config.channels or pictures.channels}"
+        raise InputError(
+            f"The pictures are {pictures.image_size} pixels wide with {pictures.channels} channels, and the config "
+            f"asks for {wanted}: load them with load_pictures(config.data, {wanted})."
+        )
+    if len(pictures) < config.batch_size:
+        raise InputError(
+            f"{pictures.name} has {len(pictures)} pictures, fewer than one batch of {config.batch_size}: "
+            "choose a smaller batch_size or add pictures."
+        )
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
-"""Where a run computes, and in which precision."""
+"""Where a run computes, in which precision, and how its pictures get there."""
 
 import torch
+from torch import Tensor
 
 from dcgan_lib.config import InputError
 
@@ -39,3 +40,17 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "bfloat16" and not fast and device.type != "cpu":
         raise InputError(f"The device {device} has no bfloat16: choose precision float32 or auto.")
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else torch.float32
+
+
+def resident(images: Tensor, device: torch.device) -> Tensor:
+    """All pictures in the GPU's memory where they take at most a quarter of what is free there, else as they are."""
+    if device.type != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
+def send(images: Tensor, device: torch.device) -> Tensor:
+    """A batch on its way to the device; a GPU goes on computing meanwhile."""
+    if device.type == "cuda" and images.device.type == "cpu":
+        images = images.pin_memory()  # only from such memory does a GPU fetch by itself
+    return images.to(device, non_blocking=True)

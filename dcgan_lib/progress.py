@@ -14,4 +14,4 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
     Headless there is none: a notebook's bar is a widget, which a stored notebook could not show, and unlike the
     terminal's it does not read tqdm's own `TQDM_DISABLE`.
     """
-    return tqdm(items, **options, **({"disable": True} if headless() else {}))
+    return tqdm(items, **{**options, **({"disable": True} if headless() else {})})

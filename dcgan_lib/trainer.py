@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from dcgan_lib import checkpoint
+from dcgan_lib import checkpoint, parallel
+from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config, InputError
-from dcgan_lib.data import PictureSet, load_pictures
-from dcgan_lib.device import choose_device, choose_dtype
+from dcgan_lib.data import PictureSet, load_pictures, require_fit
+from dcgan_lib.device import choose_device, choose_dtype, resident
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
 from dcgan_lib.progress import progress
@@ -30,7 +32,8 @@ class Trainer:
     """A run: two networks, two optimisers, the pictures, and the history.
 
     The order of the pictures, z and the starting weights are functions of (config.seed, step), so a resumed run
-    equals one that was never stopped, bit for bit on a CPU with the same number of threads.
+    equals one that was never stopped, bit for bit on a CPU with the same number of threads. Several processes share
+    each step's batch: see `parallel`.
 
     Args:
         config: the run in numbers.
@@ -38,7 +41,7 @@ class Trainer:
         generator, discriminator: networks of one's own instead of those the config describes.
 
     Raises:
-        InputError: the pictures do not fit the config, or the device cannot do what it asks for.
+        InputError: the pictures or the processes do not fit the config, or the device cannot do what it asks for.
     """
 
     def __init__(
@@ -51,26 +54,22 @@ class Trainer:
         self.device = choose_device(config.device)
         self.dtype = choose_dtype(config.precision, self.device)
         if pictures is None:
-            pictures = load_pictures(config.data, config.image_size, config.channels)
-        if pictures.image_size != config.image_size or config.channels not in (None, pictures.channels):
-            wanted = f"{config.image_size}, {config.channels or pictures.channels}"
-            raise InputError(
-                f"The pictures are {pictures.image_size} pixels wide with {pictures.channels} channels, and the config "
-                f"asks for {wanted}: load them with load_pictures(config.data, {wanted})."
-            )
-        if len(pictures) < config.batch_size:
-            raise InputError(
-                f"{pictures.name} has {len(pictures)} pictures, fewer than one batch of {config.batch_size}: "
-                "choose a smaller batch_size or add pictures."
-            )
+            with parallel.one_decodes():
+                pictures = load_pictures(config.data, config.image_size, config.channels)
+        require_fit(pictures, config)
+        self._rows = parallel.rows(config.batch_size)
         self.config, self.pictures = config.replace(channels=pictures.channels), pictures
+        self._near = replace(pictures, images=resident(pictures.images, self.device))
         default_generator, default_discriminator = build_networks(self.config)
         self.generator = self._place(generator or default_generator)
         self.discriminator = self._place(discriminator or default_discriminator)
+        self._players = parallel.replicate(self.generator), parallel.replicate(self.discriminator)
         self.g_optimizer, self.d_optimizer = self._adam(self.generator), self._adam(self.discriminator)
         self.history = History()
 
     def _place(self, network: nn.Module) -> nn.Module:
+        if self.config.sync_batch_norm and parallel.size() > 1:
+            network = synchronise(network, self.device)
         return network.to(self.device, memory_format=torch.channels_last)  # pixels' channels side by side: faster
 
     def _adam(self, network: nn.Module) -> Adam:
@@ -115,22 +114,22 @@ class Trainer:
         self.d_optimizer.param_groups[0].update(lr=(config.d_lr or config.lr) * heat, betas=betas)
         g_optimizer = self.g_optimizer if player != "discriminator" else None
         d_optimizer = self.d_optimizer if player != "generator" else None
-        networks = self.generator.train(), self.discriminator.train()
+        networks = [player.train() for player in self._players]
         options = {"dtype": self.dtype, "real_label": 1 - config.label_smoothing}
         for turn in range(1, config.d_steps if d_optimizer else 1):
             train_step(*networks, None, d_optimizer, *self._draw(turn), **options)
         for part in step_parts(*networks, g_optimizer, d_optimizer, *self._draw(), **options):
             if part.row is not None:
-                self.history.append(part.row)
+                self.history.append(parallel.average(part.row))
             yield part
 
     def _draw(self, turn: int = 0) -> tuple[Tensor, Tensor]:
         """The pictures and z of this step; the discriminator's further turns get those of other seeds."""
         config, step = self.config, self.steps_done
         seed = config.seed + turn * 2**63  # seeds are smaller, so these are nobody's
-        real = self.pictures.batch(config.batch_size, seed, step, self.device)
+        real = self._near.batch(config.batch_size, seed, step, self.device, self._rows)
         z = torch.randn(config.batch_size, config.latent_dim, generator=rng(seed, "z", step))
-        return real, z.to(self.device)
+        return real, z[self._rows].to(self.device)
 
     def _heat(self, done: float) -> float:
         """The factor on lr when this share of the run is done; beyond its end a run is hot again."""
@@ -160,10 +159,12 @@ class Trainer:
             steps = max(0, self.config.steps - self.steps_done)
         first, start, passed = self.steps_done, time.perf_counter(), 0.0
         total, unit = (steps, "step") if seconds is None else (seconds, "s")
-        with progress(total=total, unit=unit, bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}") as bar:
+        look = {"bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}", "disable": not parallel.is_first()}
+        with progress(total=total, unit=unit, **look) as bar:
             while bar.n < total and (steps is None or self.steps_done - first < steps):
                 self.step(self._heat(passed / seconds if seconds else self.steps_done / max(1, self.config.steps)))
                 done, passed = self.steps_done - first, time.perf_counter() - start
+                passed = parallel.of_first(passed) if seconds else passed
                 bar.n = done if seconds is None else min(passed, seconds)
                 if self.steps_done % every == 0 or bar.n == total or done == steps:
                     losses = ", ".join(f"{name} {self.history[name][-1]:.2f}" for name in ("d_loss", "g_loss"))

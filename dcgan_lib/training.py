@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dcgan_lib.losses import fake_loss, generator_loss, real_loss
+from dcgan_lib.parallel import local
 
 
 @contextmanager
@@ -22,7 +23,8 @@ def frozen(network: nn.Module) -> Iterator[None]:
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:
-        yield
+        with local(network):
+            yield
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
@@ -66,7 +68,7 @@ def step_parts(
     autocast = torch.autocast(real.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
     discriminator.zero_grad()
-    with autocast:
+    with local(discriminator), autocast:
         real_logits = discriminator(real)
         d_real_loss = real_loss(real_logits, real_label)
     if d_optimizer:

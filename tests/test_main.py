@@ -139,11 +139,12 @@ def test_evaluate(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_field_of_config_is_an_option() -> None:
     values = {"data": "digits", "image_size": 128, "channels": 1, "latent_dim": 7, "g_width": 5, "d_width": 6}
-    values |= {"batch_size": 9, "lr": 0.25, "d_lr": 0.5, "beta1": 0.125, "beta2": 0.75}
+    values |= {"batch_size": 9, "sync_batch_norm": True, "lr": 0.25, "d_lr": 0.5, "beta1": 0.125, "beta2": 0.75}
     values |= {"d_steps": 2, "label_smoothing": 0.1, "steps": 11, "cool_down": 0.5, "seed": 12}
     values |= {"precision": "bfloat16", "device": "cuda"}
     assert list(values) == [field.name for field in fields(Config)]
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words.remove("True")  # a switch has no value
     assert command_line.parse(["train", *words]).config == Config(**values)
 
 

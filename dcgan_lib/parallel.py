@@ -1,0 +1,127 @@
+"""Several processes that train one run, as torchrun starts them: who does what, and how they agree.
+
+Every step takes the same pictures and the same z for any number of processes; each process takes its rows of both.
+Taught in notebooks/11_speed_and_scale.ipynb.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dcgan_lib.config import InputError
+
+LOST = (
+    "A process of this run is gone, so the others have stopped: the run's folder holds its last whole checkpoint; "
+    "go on with --resume and --out, with any number of processes."
+)
+
+
+@contextmanager
+def team() -> Iterator[None]:
+    """Join the processes that torchrun started for as long as the block lasts; without torchrun this does nothing.
+
+    Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
+
+    Raises:
+        InputError: another process is gone, or this machine has fewer GPUs than processes.
+    """
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    store, rank, count = next(dist.rendezvous("env://"))
+    try:
+        signal.signal(signal.SIGTERM, _stop)  # torchrun's way of telling that another process is gone
+        if torch.cuda.is_available():
+            gpus, local = torch.cuda.device_count(), dist.get_node_local_rank()
+            if local >= gpus:
+                raise InputError(f"This machine has {gpus} GPUs: start torchrun with --nproc-per-node {gpus} at most.")
+            torch.cuda.set_device(local)
+        dist.init_process_group(store=store, rank=rank, world_size=count)
+        try:
+            yield
+        except RuntimeError as error:
+            if not any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+                raise
+            raise InputError(LOST) from error
+        dist.destroy_process_group()
+    except InputError:
+        if store.add("mistakes told", 1) > 1:
+            sys.exit(2)
+        raise
+
+
+def _stop(*_: Any) -> None:
+    raise InputError(LOST)
+
+
+def size() -> int:
+    """How many processes train this run; 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """True in the one process that shows progress and writes files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def rows(batch_size: int) -> slice:
+    """Which rows of a step's batch are this process's: as many as everybody else's, and nobody else's.
+
+    Raises:
+        InputError: the batch does not divide, or leaves a process with fewer than 2 pictures.
+    """
+    share, rest = divmod(batch_size, size())
+    if rest or share < 2:
+        raise InputError(
+            f"A batch of {batch_size} does not go round among {size()} processes: choose a batch_size that is "
+            f"a multiple of {size()} and at least {2 * size()}, because batch norm compares pictures."
+        )
+    start = dist.get_rank() * share if dist.is_initialized() else 0
+    return slice(start, start + share)
+
+
+def replicate(network: nn.Module) -> nn.Module:
+    """The network for use in a step: its backward pass leaves the gradient's average over all processes.
+
+    Batch norm's running statistics, which serve sampling, are the first process's.
+    """
+    return DistributedDataParallel(network) if dist.is_initialized() else network
+
+
+def local(network: nn.Module) -> AbstractContextManager:
+    """Forward passes in this block keep their gradients to this process until the next pass outside of it."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+
+def average(values: Tensor) -> Tensor:
+    """The average over all processes, on the tensor's device."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= size()
+    return values
+
+
+def of_first(value: float) -> float:
+    """The first process's value, for everybody: clocks differ, and all have to stop at the same step."""
+    if not dist.is_initialized():
+        return value
+    shared = torch.tensor([value], dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return shared.item()
+
+
+@contextmanager
+def one_decodes() -> Iterator[None]:
+    """One process of each machine goes through the block before the others, so that they find its cache."""
+    if dist.is_initialized() and dist.get_node_local_rank() > 0:
+        dist.barrier()
+    yield
+    if dist.is_initialized() and dist.get_node_local_rank() == 0:
+        dist.barrier()
