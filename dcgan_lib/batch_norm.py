@@ -35,10 +35,10 @@ class SyncBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape and dtype; statistics are float32."""
+        """(N, C, H, W) -> the same shape and dtype; statistics are float32 at least."""
         if not self.training:
             return super().forward(images)
-        pixels = images.float()
+        pixels = images.to(torch.promote_types(images.dtype, torch.float32))
         mean = _Average.apply(pixels.mean((0, 2, 3)))
         centred = pixels - mean.view(1, -1, 1, 1)
         var = _Average.apply(centred.square().mean((0, 2, 3)))
