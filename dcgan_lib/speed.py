@@ -1,0 +1,70 @@
+"""How fast something is, and how fast it could be.
+
+Used in notebooks/11_speed_and_scale.ipynb and by benchmarks/bench.py.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dcgan_lib.config import Config
+from dcgan_lib.networks import build_networks
+from dcgan_lib.training import train_step
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was told; a CPU always has."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def compare(
+    calls: Sequence[Callable[[], Any]], device: torch.device, seconds: float = 1.0, rounds: int = 3
+) -> list[float]:
+    """Seconds that one call of each takes, the median of some rounds.
+
+    They take turns in every round, so that whatever else the machine does hits all of them alike.
+
+    Args:
+        calls: what to measure; each is called once before the clock runs.
+        seconds: about how long each is called in each round, at least twice.
+    """
+    counts = []
+    for call in calls:
+        call()
+        counts.append(max(2, round(seconds / _time(call, 1, device))))
+    times = [[_time(call, count, device) for call, count in zip(calls, counts, strict=True)] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def _time(call: Callable[[], Any], count: int, device: torch.device) -> float:
+    wait(device)
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    wait(device)
+    return (time.perf_counter() - start) / count
+
+
+def step_flops(config: Config) -> int:
+    """Floating point operations of one `train_step` by torch's own count: convolutions, forwards and backwards.
+
+    An addition and a multiplication count as two.
+    """
+    generator, discriminator = build_networks(config.replace(channels=config.channels or 3))
+    optimizers = [torch.optim.SGD(network.parameters()) for network in (generator, discriminator)]
+    real = torch.zeros(config.batch_size, config.channels or 3, config.image_size, config.image_size)
+    z = torch.zeros(config.batch_size, config.latent_dim)
+    with FlopCounterMode(display=False) as counter:
+        train_step(generator, discriminator, *optimizers, real, z)
+    return counter.get_total_flops()
+
+
+def matmul_speed(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+    """Floating point operations a second in a product of two square matrices: what the device can do at its best."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / min(compare([lambda: a @ b], device, seconds=0.3, rounds=5))
