@@ -1,0 +1,115 @@
+"""Time to quality: how long the laptop preset needs for what the textbook loop reaches in ten minutes, on MNIST.
+
+    python benchmarks/quality.py --seeds 5
+
+Writes quality.json beside this file; `python benchmarks/bench.py` puts it into RESULTS.md. The textbook loop is the
+paper's size with batches of 64, float32, BCELoss on a sigmoid. How many steps it does in ten minutes is measured with
+the loop itself; the steps are then taken in a faster order (cached pictures, no gradient that is thrown away, fused
+Adam, channels_last; float32 and BCELoss stay), which gives the same losses within rounding: see tests/test_ladder.py.
+
+FID: 10,000 samples against 10,000 pictures, both shrunk to 32x32, features of one classifier.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from dcgan_lib.classifier import Classifier, classify, load_classifier
+from dcgan_lib.config import Config
+from dcgan_lib.data import PictureSet, denormalize, load_pictures
+from dcgan_lib.ladder import TEXTBOOK, Loop, Rung
+from dcgan_lib.metrics import fid
+from dcgan_lib.progress import progress
+from dcgan_lib.sampling import draw_z, sample
+from dcgan_lib.sources import find_source
+from dcgan_lib.trainer import Trainer
+
+MINUTES = 10
+SAMPLES = 10_000
+LOST = 1e-6  # D(G(z)), averaged over the last 20 steps: BCELoss has no gradient left there
+QUICK = Rung(cached=True, quiet=True, frozen=True, fused=True, channels_last=True)
+FILE = Path(__file__).with_suffix(".json")
+
+
+class Judge:
+    """FID of generators against the same pictures, with the same features."""
+
+    def __init__(self, classifier: Classifier, pictures: PictureSet) -> None:
+        self.classifier = classifier
+        self.real, _ = classify(classifier, pictures.images[:SAMPLES])
+
+    def __call__(self, generator: torch.nn.Module, latent_dim: int) -> float:
+        fake = denormalize(sample(generator, draw_z(SAMPLES, latent_dim, seed=0)))
+        return round(fid(self.real, classify(self.classifier, fake)[0]), 3)
+
+
+def originals(name: str) -> torch.Tensor:
+    """The pictures as the files hold them, uint8 (N, C, H, W)."""
+    source = find_source(name)
+    return torch.stack([torch.frombuffer(bytearray(source.read(i).tobytes()), dtype=torch.uint8).view(1, 28, 28)
+                        for i in range(source.count)])  # fmt: skip
+
+
+def textbook_seconds(config: Config, pictures: PictureSet, steps: int = 30) -> float:
+    """Seconds a step of the textbook loop takes, workers and all."""
+    loop = Loop(TEXTBOOK, config, pictures, originals(config.data))
+    loop.step()
+    start = time.perf_counter()
+    for _ in range(steps):
+        loop.step()
+    return (time.perf_counter() - start) / steps
+
+
+def textbook(config: Config, pictures: PictureSet, judge: Judge, steps: int) -> dict:
+    loop = Loop(QUICK, config, pictures)
+    seen = []
+    for _ in progress(range(steps), desc=f"textbook, seed {config.seed}"):
+        seen.append(loop.step()[4].item())
+    last = sum(seen[-20:]) / len(seen[-20:])
+    return {"seed": config.seed, "fid": judge(loop.generator, config.latent_dim), "lost": last < LOST}
+
+
+def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100) -> dict:
+    """A whole run; FID every so many steps, off the clock."""
+    trainer, seconds, curve = Trainer(config, pictures), 0.0, []
+    while trainer.steps_done < config.steps:
+        start = time.perf_counter()
+        for _ in range(every):
+            trainer.step(trainer._heat(trainer.steps_done / config.steps))
+        seconds += time.perf_counter() - start
+        value = judge(trainer.generator, config.latent_dim)
+        curve.append({"step": trainer.steps_done, "seconds": round(seconds, 2), "fid": value})
+    lost = trainer.history["d_gz_after"][-20:].mean() < LOST
+    return {"seed": config.seed, "curve": curve, "lost": bool(lost)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--data", default="mnist")
+    options = parser.parse_args()
+    large, small = (load_pictures(options.data, size) for size in (64, 32))
+    paper = Config(data=options.data, batch_size=64, channels=large.channels)
+    classifier = load_classifier(small)
+    result = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if "textbook_step" not in result:
+        result |= {"minutes": MINUTES, "textbook_step": textbook_seconds(paper, large), "textbook": [], "laptop": []}
+    steps = int(MINUTES * 60 / result["textbook_step"])
+    judge_large, judge_small = Judge(classifier, large), Judge(classifier, small)
+    for seed in range(options.seeds):
+        if len(result["laptop"]) <= seed:
+            result["laptop"].append(laptop(Config.laptop(data=options.data, seed=seed), small, judge_small))
+            FILE.write_text(json.dumps(result, indent=1) + "\n")
+        print(result["laptop"][seed]["curve"][-1], flush=True)
+    for seed in range(options.seeds):
+        if len(result["textbook"]) <= seed:
+            result["textbook"].append(textbook(paper.replace(seed=seed), large, judge_large, steps))
+            FILE.write_text(json.dumps(result, indent=1) + "\n")
+        print(result["textbook"][seed], flush=True)
+
+
+if __name__ == "__main__":
+    main()
