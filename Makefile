@@ -16,7 +16,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
 # Threads of torch that wait must not spin: the browser needs the processor too, and a step took seven times as long.
 SHARE = OMP_WAIT_POLICY=passive
 
-.PHONY: help setup lab test test-colab test-browser train voila outputs check links atlas clean remake
+.PHONY: help setup lab test test-colab test-browser train bench quality voila outputs check links atlas clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,12 @@ voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--V
 
 train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) and name the pictures it left
 	$(VENV_PYTHON) -m dcgan_lib train --preset laptop --data faces --seconds $(SECONDS)
+
+bench: $(STAMP) ## measure speed on MNIST below DCGAN_DATA; writes benchmarks/RESULTS.md (GPU=1 takes the GPU)
+	@$(VENV_PYTHON) -m benchmarks.bench --device $(if $(GPU),cuda,cpu)
+
+quality: $(STAMP) ## measure time to quality against the textbook loop, for make bench (an hour)
+	@$(VENV_PYTHON) -m benchmarks.quality
 
 outputs: $(STAMP) ## run changed notebooks and store what they show (NB="03 04" picks some, NB=--all takes all)
 	@$(VENV_PYTHON) -m tools.notebooks outputs $(NB)

@@ -5,219 +5,40 @@ wrote there stays. Each row is a ratio with both of its figures. Takes about a q
 """
 
 import argparse
-import json
-import math
-import os
 import platform
 import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.quality import FILE as QUALITY
-from benchmarks.quality import originals
-from dcgan_lib import parallel
+from benchmarks import quality, sections
 from dcgan_lib.config import Config, InputError
-from dcgan_lib.data import load_pictures
-from dcgan_lib.device import choose_device, choose_dtype
-from dcgan_lib.ladder import CHANGES, TEXTBOOK, Loop, Rung, ladder
-from dcgan_lib.speed import compare, matmul_speed, step_flops
-from dcgan_lib.trainer import Trainer
+from dcgan_lib.device import choose_device
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-DATA = "mnist"
-OURS = Rung(*[True] * len(CHANGES))
-Row = tuple[object, ...]
-
-
-def table(title: str, header: str, rows: list[Row]) -> str:
-    names = header.split(" | ")
-    lines = [f"### {title}", "", f"| {header} |", "| " + " | ".join("---" for _ in names) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
-
-
-def per_second(config: Config, seconds: float) -> str:
-    return f"{config.batch_size / seconds:,.0f}"
-
-
-def end_to_end(config: Config) -> str:
-    """(a) Ours against the textbook loop, data and all."""
-    rows: list[Row] = []
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
-    for batch_size in (64, 128):
-        sized = config.replace(batch_size=batch_size)
-        textbook, trainer = Loop(TEXTBOOK, sized, pictures, files), Trainer(sized, pictures)
-        theirs, ours = compare([textbook.step, trainer.step], trainer.device, seconds=10)
-        rows.append((batch_size, per_second(sized, theirs), per_second(sized, ours), f"{theirs / ours:.1f}"))
-    return table("(a) End to end", "batch | textbook, images/s | ours, images/s | ratio", rows)
-
-
-def rungs(config: Config) -> str:
-    """(b) Each change alone, on top of the textbook loop, and all before it together."""
-    config = config.replace(batch_size=64)
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
-    climb = dict(ladder())
-    loops = {name: Loop(rung, config, pictures, files) for name, rung in climb.items()}
-    loops |= {f"{name} alone": Loop(TEXTBOOK.alone(name), config, pictures, files) for name in CHANGES[1:]}
-    seconds = dict(zip(loops, compare([l.step for l in loops.values()], loops["textbook"].device, 4), strict=True))
-    rows: list[Row] = [("textbook", per_second(config, seconds["textbook"]), "1.00", "")]
-    for name in CHANGES:
-        alone = seconds["textbook"] / seconds.get(f"{name} alone", seconds[name])
-        rows.append((name, per_second(config, seconds[name]), f"{seconds['textbook'] / seconds[name]:.2f}", f"{alone:.2f}"))
-    return table("(b) The ladder, batch 64", "change | images/s with all so far | times textbook | alone", rows)
-
-
-def ceiling(config: Config) -> str:
-    """(c) Share of what the device does in a product of matrices."""
-    device, rows = choose_device(config.device), []
-    pictures = load_pictures(DATA, 64)
-    for precision in ("float32", "bfloat16"):
-        sized = config.replace(precision=precision, channels=1)
-        peak = matmul_speed(getattr(torch, precision), device, 8192 if device.type == "cuda" else 2048)
-        (seconds,) = compare([Trainer(sized, pictures).step], device, seconds=8)
-        speed = step_flops(sized) / seconds
-        used = "used" if choose_dtype("auto", device) == getattr(torch, precision) else ""
-        rows.append((precision, used, f"{peak / 1e9:,.0f}", f"{speed / 1e9:,.0f}", f"{speed / peak:.0%}"))
-    flops = step_flops(config.replace(channels=1)) / config.batch_size
-    title = f"(c) Share of the ceiling, batch {config.batch_size}, {flops / 1e9:.2f} GFLOP an image"
-    return table(title, "precision | auto | matrix product, GFLOP/s | a step, GFLOP/s | share", rows)
-
-
-def data_path(config: Config) -> str:
-    """(d) Pictures a second, without any network; and a step with and without its data."""
-    sized = config.replace(batch_size=64)
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
-    decoding, cached = (Loop(replace(TEXTBOOK, cached=c), sized, pictures, files) for c in (False, True))
-    device = cached.device
-    slow, fast = compare([lambda: next(decoding._batches), lambda: next(cached._batches)], device, seconds=3)
-    trainer = Trainer(config, pictures)
-    same = trainer._draw()
-    steps = Trainer(config, pictures)
-    steps._draw = lambda turn=0: same
-    with_data, without = compare([trainer.step, steps.step], device, seconds=8)
-    rows: list[Row] = [
-        ("pictures/s: PIL in two workers, from the cache", per_second(sized, slow), per_second(sized, fast),
-         f"{slow / fast:.0f}"),
-        ("ms a step: with its data, with the same batch again", f"{with_data * 1e3:.1f}", f"{without * 1e3:.1f}",
-         f"{with_data / without:.3f}"),
-    ]  # fmt: skip
-    return table("(d) The data path", "what | first | second | ratio", rows)
-
-
-def costs(config: Config) -> str:
-    """(e) How the time of a step grows; the exponent is the slope between the first and the last, in logarithms."""
-    device, rows = choose_device(config.device), []
-    for name, values, base in (
-        ("batch_size", (16, 32, 64, 128), config),
-        ("width", (16, 32, 64, 128), config.replace(batch_size=32)),
-        ("image_size", (16, 32, 64, 128), config.replace(batch_size=32)),
-    ):
-        steps = []
-        for value in values:
-            changes = {"g_width": value, "d_width": value} if name == "width" else {name: value}
-            changed = base.replace(data="faces", **changes)
-            steps.append(Trainer(changed, load_pictures("faces", changed.image_size)).step)
-        seconds = compare(steps, device, seconds=1.5)
-        x, y = ([math.log(v) for v in column] for column in (values, seconds))
-        mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-        slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
-        times = ", ".join(f"{v}: {t * 1e3:,.0f}" for v, t in zip(values, seconds, strict=True))
-        rows.append((name, times, f"{slope:.2f}"))
-    return table("(e) What a step costs, in ms", "by | value: ms | fitted exponent", rows)
-
-
-def memory(config: Config) -> str:
-    """(f) The most memory that a process of its own ever held."""
-    rows = []
-    for batch_size in (64, 128):
-        held = [int(worker(config, 1, "--memory", kind, "--batch", str(batch_size))) for kind in ("none", "textbook", "ours")]
-        theirs, ours = (max(1, value - held[0]) for value in held[1:])
-        rows.append((batch_size, f"{theirs / 2**20:,.0f}", f"{ours / 2**20:,.0f}", f"{theirs / ours:.2f}"))
-    return table("(f) Peak memory of a run beyond that of its imports, in MiB", "batch | textbook | ours | ratio", rows)
-
-
-def processes(config: Config) -> str:
-    """(g) One run on several processes of this machine."""
-    rows, first = [], 0.0
-    counts = range(1, torch.cuda.device_count() + 1) if choose_device(config.device).type == "cuda" else (1, 2)
-    for count in counts:
-        speed = float(worker(config, count, "--speed", "1", "--batch", "64"))
-        first = first or speed
-        rows.append((count, f"{speed:,.0f}", f"{speed / first:.2f}"))
-    return table("(g) Processes under torchrun, one thread each on a CPU, batch 64 in all", "processes | images/s | ratio", rows)
-
-
-def worker(config: Config, count: int, *options: str) -> str:
-    """What a fresh process prints, or the first of several."""
-    here = ["--device", config.device, *options]
-    launch = ["-m", "torch.distributed.run", f"--nproc-per-node={count}"] if "--speed" in options else []
-    environment = {**os.environ, "OMP_NUM_THREADS": "1" if launch else "", "PYTHONPATH": str(RESULTS.parent.parent)}
-    environment = {name: value for name, value in environment.items() if value}
-    command = [sys.executable, *launch, str(Path(__file__)), *here]
-    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
-
-
-def measure_memory(kind: str, config: Config) -> int:
-    if kind != "none":
-        pictures = load_pictures(DATA, 64)
-        run = Trainer(config, pictures) if kind == "ours" else Loop(TEXTBOOK, config, pictures, originals(DATA))
-        for _ in range(3):
-            run.step()
-    if choose_device(config.device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def measure_speed(config: Config) -> float:
-    with parallel.team():
-        trainer = Trainer(config)
-        trainer.train(5)
-        start = time.perf_counter()
-        trainer.train(15)
-        return 15 * config.batch_size / (time.perf_counter() - start)
-
-
-def quality() -> str:
-    """Time to quality, as benchmarks/quality.py left it."""
-    if not QUALITY.exists():
-        return ""
-    from statistics import median
-
-    result = json.loads(QUALITY.read_text())
-    alive = [run["fid"] for run in result["textbook"] if not run["lost"]]
-    goal = median(alive) if alive else min(run["fid"] for run in result["textbook"])
-    reached = [next((p["seconds"] for p in run["curve"] if p["fid"] <= goal), math.inf) for run in result["laptop"]]
-    lost = [f"{sum(run['lost'] for run in result[side])} of {len(result[side])}" for side in ("textbook", "laptop")]
-    ends = ", ".join(f"{run['curve'][-1]['fid']}" for run in result["laptop"])
-    minutes = result["minutes"]
-    rows: list[Row] = [
-        ("FID", f"{goal} after {minutes} min ({', '.join(str(run['fid']) for run in result['textbook'])})", f"{ends} at the end"),
-        ("seconds until the textbook's FID", minutes * 60, ", ".join(f"{s:.0f}" for s in reached)),
-        ("ratio", 1, f"{minutes * 60 / median(reached):.0f}"),
-        ("generators lost for good", *lost),
-    ]
-    return table("(h) Time to quality on MNIST, five seeds", "what | textbook loop | laptop preset", rows)
+HEAD = "# Results of `make bench`\n\nWritten by the command, never by hand.\n\n"
+SECTIONS = (
+    sections.end_to_end,
+    sections.rungs,
+    sections.ceiling,
+    sections.data_path,
+    sections.costs,
+    sections.memory,
+    sections.processes,
+    quality.report,
+)
 
 
 def machine(device: torch.device) -> str:
+    """What the results are filed under."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
-    abilities = [n for n in ("amx_tile", "avx512_bf16", "avx512f", "avx2") if n in Path("/proc/cpuinfo").read_text()] if names else []
-    return f"{(names or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads, {', '.join(abilities[:2])}"
-
-
-def sections(config: Config) -> Iterator[str]:
-    for section in (end_to_end, rungs, ceiling, data_path, costs, memory, processes):
-        yield section(config)
-    yield quality()
+    cpuinfo = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
+    names = re.findall(r"model name\s*: (.*)", cpuinfo) or [platform.processor() or platform.machine()]
+    abilities = [name for name in ("amx_tile", "avx512_bf16", "avx512f", "avx2") if name in cpuinfo][:2]
+    return ", ".join([names[0].strip(), f"{torch.get_num_threads()} threads", *abilities])
 
 
 def main() -> None:
@@ -227,20 +48,21 @@ def main() -> None:
     parser.add_argument("--speed", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=128, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    config = Config(data=DATA, device=options.device, batch_size=options.batch)
+    config = Config(data=sections.DATA, device=options.device, batch_size=options.batch)
     if options.memory:
-        return print(measure_memory(options.memory, config))
+        return print(sections.measure_memory(options.memory, config))
     if options.speed:
-        return print(measure_speed(config))
+        return print(sections.measure_speed(config))
     name = machine(choose_device(options.device))
-    text = f"## {name}\n\ntorch {torch.__version__}, Python {platform.python_version()}, {platform.system()}, {time.strftime('%Y-%m-%d')}\n"
+    when = f"{platform.system()}, {time.strftime('%Y-%m-%d')}"
+    text = f"## {name}\n\ntorch {torch.__version__}, Python {platform.python_version()}, {when}\n"
     print(text)
-    for section in sections(config):
-        print(section, flush=True)
-        text += f"\n{section}" if section else ""
+    for section in SECTIONS:
+        print(part := section(config), flush=True)
+        text += f"\n{part}" if part else ""
     others = re.split(r"(?m)^(?=## )", RESULTS.read_text())[1:] if RESULTS.exists() else []
-    kept = [part.strip() + "\n" for part in others if not part.startswith(f"## {name}\n")]
-    RESULTS.write_text("# Results of `make bench`\n\nWritten by the command, never by hand.\n\n" + "\n".join([text, *kept]))
+    kept = [other.strip() + "\n" for other in others if not other.startswith(f"## {name}\n")]
+    RESULTS.write_text(HEAD + "\n".join([text, *kept]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Time to quality: how long the laptop preset needs for what the textbook loop reaches in ten minutes, on MNIST.
 
-    python benchmarks/quality.py --seeds 5
+    python -m benchmarks.quality --seeds 5
 
-Writes quality.json beside this file; `python benchmarks/bench.py` puts it into RESULTS.md. The textbook loop is the
+Writes quality.json beside this file; `make bench` puts it into RESULTS.md. The textbook loop is the
 paper's size with batches of 64, float32, BCELoss on a sigmoid. How many steps it does in ten minutes is measured with
 the loop itself; the steps are then taken in a faster order (cached pictures, no gradient that is thrown away, fused
 Adam, channels_last; float32 and BCELoss stay), which gives the same losses within rounding: see tests/test_ladder.py.
@@ -12,11 +12,14 @@ FID: 10,000 samples against 10,000 pictures, both shrunk to 32x32, features of o
 
 import argparse
 import json
+import math
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 
+from benchmarks.tables import table
 from dcgan_lib.classifier import Classifier, classify, load_classifier
 from dcgan_lib.config import Config
 from dcgan_lib.data import PictureSet, denormalize, load_pictures
@@ -84,6 +87,25 @@ def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100)
         curve.append({"step": trainer.steps_done, "seconds": round(seconds, 2), "fid": value})
     lost = trainer.history["d_gz_after"][-20:].mean() < LOST
     return {"seed": config.seed, "curve": curve, "lost": bool(lost)}
+
+
+def report(config: Config) -> str:
+    """(h) Time to quality, as the last run of this script left it; empty where it never ran or concerns a CPU."""
+    if not FILE.exists() or config.device != "cpu":
+        return ""
+    result = json.loads(FILE.read_text())
+    theirs, ours, minutes = result["textbook"], result["laptop"], result["minutes"]
+    goal = median([run["fid"] for run in theirs if not run["lost"]] or [run["fid"] for run in theirs])
+    reached = [next((p["seconds"] for p in run["curve"] if p["fid"] <= goal), math.inf) for run in ours]
+    lost = [f"{sum(run['lost'] for run in side)} of {len(side)}" for side in (theirs, ours)]
+    rows = [
+        (f"FID after {minutes} min, and at the end of the run", *(", ".join(f"{f:.2f}" for f in side) for side in (
+            [run["fid"] for run in theirs], [run["curve"][-1]["fid"] for run in ours]))),
+        (f"seconds until FID {goal:.2f}", minutes * 60, ", ".join(f"{s:.0f}" for s in reached)),
+        ("ratio of the medians", f"{minutes * 60 / median(reached):.0f}", 1),
+        ("generators lost for good", *lost),
+    ]  # fmt: skip
+    return table(f"(h) Time to quality on MNIST, seeds 0 to {len(ours) - 1}", "what | textbook | laptop preset", rows)
 
 
 def main() -> None:
