@@ -6,7 +6,7 @@ Taught in notebooks/02_data.ipynb.
 import contextlib
 import os
 import re
-from collections.abc import Callable
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,7 +18,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as transforms
 
+from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
+from dcgan_lib.files import READING_ERRORS, reason, require_room
 from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sources import Source, find_source
@@ -86,7 +88,9 @@ def to_mode(image: Image.Image, channels: int) -> Image.Image:
 
     Transparent parts become white.
     """
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    with contextlib.suppress(*READING_ERRORS):  # where only the EXIF part is broken, the picture is read without it
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits a pixel, which PIL would clip instead of scaling
         image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -105,52 +109,36 @@ def decode(image: Image.Image, image_size: int, channels: int) -> np.ndarray:
 def load_pictures(name: str = "faces", image_size: int = 64, channels: int | None = None) -> PictureSet:
     """All pictures of a source at one size, decoded at the first call and read from the cache ever after.
 
+    A few files that cannot be read are left out; a sentence on stderr and a report beside the cache name them.
+
     Args:
         name: faces, digits, mnist, fashion_mnist, cifar10, svhn, celeba or folder:PATH.
         image_size: height and width in pixels.
         channels: 1 (grey) or 3 (colour); left out, what the source has.
 
     Raises:
-        InputError: there is no such source, its files are missing or broken, or the cache cannot be written.
+        InputError: there is no such source, its files are missing, more of them are broken than `skipped.MOST_SKIPPED`
+            allows, or the cache cannot be written.
     """
     source = find_source(name)
     channels = channels or source.channels
-    label = re.sub(r"\W+", "_", Path(source.name).name)
+    label = re.sub(r"\W+", "_", Path(source.name).name)[-40:]  # file names have an end
     path = cache_root() / f"{label}-{source.key}-{image_size}x{image_size}x{channels}-v{CACHE_VERSION}.npy"
-    if not path.exists():
-        _write(
-            path,
-            (source.count, channels, image_size, image_size),
-            lambda images: _fill(images, source, image_size, channels),
-        )
-    images = torch.from_numpy(np.load(path, mmap_mode="c"))
-    return PictureSet(name, images, source.labels, source.values)
+    shape = (source.count, channels, image_size, image_size)
+    cached = cache.read(path, shape)
+    if cached is None:
+        cache.write(path, shape, lambda images: _fill(images, source, image_size, channels))
+        cached = cache.read(path, shape)
+    if cached is None:
+        raise InputError(f"The cache file {path} was changed while it was written: try again.")
+    images, kept = cached
+    labels = source.labels if kept is None else {key: values[kept] for key, values in source.labels.items()}
+    return PictureSet(name, images, labels, source.values)
 
 
-def _write(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> None:
-    """Fill a new array file; it gets its name when it is complete, so nobody ever reads half a cache."""
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        if hasattr(os, "posix_fallocate"):  # a full disk must end in an error here, and not kill Python at a write
-            with unfinished.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, unfinished.stat().st_size)
-        fill(images)
-        images.flush()
-        del images  # Windows renames no open file
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"The pictures could not be cached in {path.parent} ({error.strerror or error}): "
-            "set DCGAN_CACHE to a folder with room that you can write to."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # where it cannot be deleted, it is not there
-            unfinished.unlink()
+def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) -> cache.Bad:
+    bad: cache.Bad = {}
 
-
-def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) -> None:
     def fill_chunk(start: int) -> int:
         numbers = range(start, min(start + CHUNK, source.count))
         if source.paint:
@@ -158,20 +146,20 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
             images[start : numbers.stop] = (painted if channels == 3 else transforms.rgb_to_grayscale(painted)).numpy()
             return len(numbers)
         for number in numbers:
-            images[number] = _decode_number(source, number, image_size, channels)
+            try:
+                with source.read(number) as image:
+                    require_room(image, image_size)
+                    images[number] = decode(image, image_size, channels)
+            except READING_ERRORS as error:
+                if not source.paths:
+                    raise InputError(f"{source.name} cannot be read ({reason(None, error)}): get it anew.") from error
+                bad[number] = source.paths[number], reason(source.paths[number], error)
         return len(numbers)
 
     # Threads, not processes: PIL decodes outside Python's lock, and nothing has to be pickled.
     bar = progress(total=source.count, desc=source.name, unit="picture")
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # outside the threads, which all share it
         for done in pool.map(fill_chunk, range(0, source.count, CHUNK)):
             bar.update(done)
-
-
-def _decode_number(source: Source, number: int, image_size: int, channels: int) -> np.ndarray:
-    try:
-        with source.read(number) as image:
-            return decode(image, image_size, channels)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        file = source.paths[number] if source.paths else f"picture {number} of {source.name}"
-        raise InputError(f"{file} cannot be read as a picture ({error}): repair it or take it out.") from error
+    return bad

@@ -16,8 +16,8 @@ def choose_device(name: str = "auto") -> torch.device:
         return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.ones(1, device=device).item()  # "meta" makes tensors too, but none with numbers in it
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         here = f"cpu or {accelerator.type}" if accelerator else "cpu"
         raise InputError(f"This machine cannot use the device {name!r}: choose {here}.") from error
     return device
