@@ -19,6 +19,7 @@ from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import Part, step_parts, train_step
+from dcgan_lib.verify import require_fit
 
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
@@ -190,10 +191,8 @@ class Trainer:
         """
         config, state = checkpoint.load(path)
         trainer = cls(config, pictures)
-        try:
-            for name in STATEFUL:
-                getattr(trainer, name).load_state_dict(state[name])
-            trainer.history = History(state["history"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{path} does not fit the networks of its own config: give another one.") from error
+        require_fit(path, state, {name: getattr(trainer, name) for name in STATEFUL})
+        for name in STATEFUL:
+            getattr(trainer, name).load_state_dict(state[name])
+        trainer.history = History(state["history"])
         return trainer
