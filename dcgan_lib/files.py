@@ -91,6 +91,8 @@ def reason(path: Path | None, error: BaseException) -> str:
         return "it is not a picture"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {MOST_PIXELS:,} pixels"
+    if "truncated" in str(error):
+        return "the file is cut short"
     words = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return printable(words.splitlines()[0].rstrip(".:"))
 

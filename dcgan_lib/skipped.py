@@ -39,8 +39,8 @@ def write_report(cache: Path, bad: dict[int, tuple[Path, str]], count: int) -> N
     lines = [f"{len(bad)} of {count} pictures were left out: number, file, what is wrong with it"]
     lines += [f"{number}\t{printable(str(path))}\t{reason}" for number, (path, reason) in sorted(bad.items())]
     write_text(report_of(cache), "\n".join(lines) + "\n")
-    words = "picture that cannot be read was" if len(bad) == 1 else "pictures that cannot be read were"
-    said = f"{len(bad)} of {count} {words} left out, the first {first}: {report_of(cache)} lists what is wrong."
+    said = f"{len(bad)} of {count} pictures cannot be read and are left out, the first {first}"
+    said += f": {report_of(cache)} lists what is wrong."
     print(printable(said), file=sys.stderr)
 
 

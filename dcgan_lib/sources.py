@@ -130,8 +130,9 @@ def _torchvision(name: str) -> Source:
             data = opening(True)
     except Exception as error:  # where a file is broken, torchvision lets anything through
         raise InputError(
-            f"{name} could not be opened below {root} or downloaded ({_reason(error)}): set DCGAN_DATA to the folder "
-            "that holds it, try again with a network, or use faces, which needs no file."
+            f"{name} could not be opened below {root} or downloaded ({_reason(error)}): delete its files there if they "
+            "are damaged, set DCGAN_DATA to the folder that holds it, try again with a network, or use faces, which "
+            "needs no file."
         ) from error
     images = data.data.numpy() if isinstance(data.data, Tensor) else data.data
     if name == "svhn":
@@ -141,7 +142,7 @@ def _torchvision(name: str) -> Source:
 
 def _reason(error: BaseException) -> str:
     """The first line of an error's text, without the full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return (str(error).strip().splitlines() or ["its files do not hold what they should"])[0].rstrip(".:")
 
 
 def _celeba() -> Source:
