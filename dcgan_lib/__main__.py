@@ -103,7 +103,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MOST:
-            raise InputError(f"--n must be from 1 to {MOST:,}, and {self.n} is not: change its value.")
+            raise InputError(f"--n must be from 1 to {MOST}, and {self.n} is not: change its value.")
         if self.out.suffix not in (".npy", ".png"):
             raise InputError(f"--out must end in .npy or .png, and {self.out} does not: change its value.")
 
@@ -131,7 +131,7 @@ class Evaluate:
     def __post_init__(self) -> None:
         if not 129 <= self.n <= MOST:
             raise InputError(
-                f"--n must be at least 129, one more than there are features, and at most {MOST:,}, and {self.n} is "
+                f"--n must be at least 129, one more than there are features, and at most {MOST}, and {self.n} is "
                 "not: change its value."
             )
 

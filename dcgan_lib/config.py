@@ -84,7 +84,7 @@ class Config:
             "beta2": (0 <= self.beta2 < 1, "from 0 up to but not including 1"),
             "precision": (self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
             **{
-                name: (1 <= getattr(self, name) <= WIDEST, f"from 1 to {WIDEST:,}")
+                name: (1 <= getattr(self, name) <= WIDEST, f"from 1 to {WIDEST}")
                 for name in ("latent_dim", "g_width", "d_width")
             },
             "d_steps": (1 <= self.d_steps < 2**63, "at least 1, and below 2**63"),
