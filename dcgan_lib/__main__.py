@@ -1,4 +1,7 @@
-"""The command line: `python -m dcgan_lib train | sample | evaluate`, options generated from `Config`."""
+"""The command line: `python -m dcgan_lib train | sample | evaluate`, options generated from `Config`.
+
+With --traceback among the words, an error shows where it happened instead of one sentence.
+"""
 
 import argparse
 import contextlib
@@ -13,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from dcgan_lib import checkpoint, parallel
+from dcgan_lib import checkpoint, endings, parallel
 from dcgan_lib.config import PRESETS, Config, InputError, default_preset, load_config
 from dcgan_lib.data import denormalize, load_pictures
 from dcgan_lib.grids import save_grid
@@ -23,6 +26,8 @@ from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.trainer import STEERABLE, Trainer
 
 FRAME_EVERY = 25
+MOST = 1_000_000
+"""Pictures at once; they have to fit into the memory."""
 
 
 @dataclass
@@ -42,9 +47,11 @@ class Train:
     """Write a checkpoint every so many steps, besides the one at the end."""
 
     def __post_init__(self) -> None:
-        if self.save_every < 1:
-            raise InputError(f"--save-every must be at least 1, and {self.save_every} is not: change its value.")
-        if self.seconds is not None and self.seconds < 0:
+        if not 1 <= self.save_every < 2**63:
+            raise InputError(
+                f"--save-every must be at least 1, and below 2**63, and {self.save_every} is not: change its value."
+            )
+        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
             raise InputError(f"--seconds must be 0 or more, and {self.seconds:g} is not: change its value.")
 
     def main(self) -> None:
@@ -105,8 +112,8 @@ class Sample:
     """Same seed, same pictures."""
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise InputError(f"--n must be at least 1, and {self.n} is not: change its value.")
+        if not 1 <= self.n <= MOST:
+            raise InputError(f"--n must be from 1 to {MOST}, and {self.n} is not: change its value.")
         if self.out.suffix not in (".npy", ".png"):
             raise InputError(f"--out must end in .npy or .png, and {self.out} does not: change its value.")
 
@@ -132,8 +139,11 @@ class Evaluate:
     """Same seed, same pictures."""
 
     def __post_init__(self) -> None:
-        if self.n < 129:
-            raise InputError(f"--n must be at least 129, one more than there are features, and {self.n} is not.")
+        if not 129 <= self.n <= MOST:
+            raise InputError(
+                f"--n must be at least 129, one more than there are features, and at most {MOST}, and {self.n} is "
+                "not: change its value."
+            )
 
     def main(self) -> None:
         generator, config = checkpoint.load_generator(self.run / GENERATOR)
@@ -186,14 +196,13 @@ def _sentence(box: str) -> str:
 
 
 def main() -> int:
-    """Run the command line; the exit status is 2 after a mistake that the reader can mend."""
-    try:
+    """Run the command line; the exit status is 2 after a mistake that the reader can mend, 1 after one of ours."""
+
+    def act(words: list[str]) -> None:
         with parallel.team():
-            parse(sys.argv[1:]).main()
-    except InputError as error:
-        print(f"dcgan_lib: {error}", file=sys.stderr)
-        return 2
-    return 0
+            parse(words).main()
+
+    return endings.run(act, sys.argv[1:])
 
 
 if __name__ == "__main__":

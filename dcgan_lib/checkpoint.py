@@ -8,8 +8,11 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,8 +21,11 @@ from torch import Tensor, nn
 
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.networks import Generator
+from dcgan_lib.verify import refuse, tensors_fault
 
 FORMAT = 1
+ZIP = b"PK\x03\x04"
+"""How the files of torch.save begin; those of long ago were one pickle, and are not opened."""
 
 
 def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
@@ -68,15 +74,63 @@ def load(path: Path | str) -> tuple[Config, dict[str, Any]]:
     Raises:
         InputError: there is no such file, or it is no checkpoint of ours.
     """
-    if not Path(path).is_file():
-        raise InputError(f"There is no checkpoint {path}: give the file that save() or `dcgan_lib train` wrote.")
+    _require_file(path, "checkpoint", "the file that save() or `dcgan_lib train` wrote")
     try:
+        with open(path, "rb") as file:
+            begins_well = file.read(len(ZIP)) == ZIP
+        if not begins_well:
+            raise InputError(f"{path} is not a checkpoint but another kind of file: give another one.")
+        if not _whole_zip(path):
+            raise InputError(f"{path} is cut short or damaged: copy it again, or give another checkpoint.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state.pop("format") != FORMAT:
-            raise ValueError("another format")
-        return Config(**state.pop("config")), state
-    except Exception as error:  # a broken file can fail anywhere in the reader
-        raise InputError(f"{path} is not a whole checkpoint of this version: give another one.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors, numbers and text; that may be code and was not run: give another "
+            "checkpoint, from somebody whom you trust."
+        ) from error
+    except InputError:
+        raise
+    except Exception as error:  # a file that somebody made up can fail anywhere in the reader
+        raise InputError(f"{path} is damaged inside: copy it again, or give another checkpoint.") from error
+    if not isinstance(state, dict) or "format" not in state or "config" not in state:
+        raise InputError(f"{path} holds tensors, but is not a checkpoint of dcgan_lib: give another one.")
+    if (form := state.pop("format")) is not FORMAT and repr(form) != repr(FORMAT):
+        raise InputError(f"{path} has format {form!r:.40} and this version reads {FORMAT}: give another checkpoint.")
+    return _config(path, state.pop("config")), state
+
+
+def _require_file(path: Path | str, kind: str, which: str) -> None:
+    if not os.path.isfile(path):
+        raise InputError(f"There is no {kind} {path}: give {which}.")
+    if os.path.getsize(path) == 0:
+        raise InputError(f"{path} is empty: give another {kind}.")
+
+
+def _whole_zip(path: Path | str) -> bool:
+    """Whether a zip archive is complete, as torch writes it, and holds what its checksums say: torch asks neither."""
+    try:
+        with ZipFile(path) as archive:
+            return all(member.compress_type == ZIP_STORED for member in archive.infolist()) and not archive.testzip()
+    except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):  # the latter: made up
+        return False
+
+
+def _config(path: Path | str, values: Any) -> Config:
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no config: give another one.")
+    if unknown := sorted(map(str, values.keys() - {field.name for field in fields(Config)})):
+        raise InputError(
+            f"{path} holds a config with {unknown[0]!r:.40}, which this version does not know: use the version of "
+            "dcgan_lib that wrote it."
+        )
+    try:
+        return Config(**values)
+    except InputError as error:
+        raise InputError(
+            f"{path} holds a config in which {str(error).rpartition(':')[0]}: give another one."
+        ) from error
 
 
 def save_generator(path: Path | str, generator: nn.Module, config: Config) -> None:
@@ -91,14 +145,28 @@ def load_generator(path: Path | str) -> tuple[Generator, Config]:
     Raises:
         InputError: there is no such file, or it holds no generator of ours.
     """
-    if not Path(path).is_file():
-        raise InputError(f"There is no generator {path}: give the folder that `dcgan_lib train --out` wrote.")
+    _require_file(path, "generator", "the folder that `dcgan_lib train --out` wrote")
     try:
+        with open(path, "rb") as file:
+            begins_well = file.read(9)[8:] == b"{"
+        if not begins_well:
+            raise InputError(f"{path} is not a safetensors file but another kind of file: give another one.")
         with safe_open(path, framework="pt") as file:
-            config = Config(**json.loads(file.metadata()["config"]))
+            told = (file.metadata() or {}).get("config", "null")
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        generator = Generator(config.latent_dim, config.g_width, config.channels, config.image_size)
-        generator.load_state_dict(weights)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is not a whole generator of this version: give another one.") from error
+        config = _config(path, json.loads(told))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
+    except SafetensorError as error:
+        raise InputError(f"{path} is cut short or damaged: copy it again, or give another generator.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} holds no config: give another one.") from error
+    if config.channels is None:
+        raise InputError(f"{path} holds a config without channels: give another one.")
+    sizes = config.latent_dim, config.g_width, config.channels, config.image_size
+    with torch.device("meta"):  # shapes alone: the sizes are only what the file says
+        expected = Generator(*sizes).state_dict()
+    refuse(path, "generator", tensors_fault(expected, weights))
+    generator = Generator(*sizes)
+    generator.load_state_dict(weights)
     return generator.eval(), config

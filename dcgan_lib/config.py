@@ -10,6 +10,8 @@ from types import UnionType
 from typing import Any, Self, get_args
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+WIDEST = 65_536
+"""Of every width: a layer this wide fits into no memory, and larger numbers end in all sorts of overflows."""
 
 
 class InputError(ValueError):
@@ -84,10 +86,11 @@ class Config:
             "beta2": (0 <= self.beta2 < 1, "from 0 up to but not including 1"),
             "precision": (self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
             **{
-                name: (getattr(self, name) >= 1, "at least 1")
-                for name in ("latent_dim", "g_width", "d_width", "d_steps")
+                name: (1 <= getattr(self, name) <= WIDEST, f"from 1 to {WIDEST}")
+                for name in ("latent_dim", "g_width", "d_width")
             },
-            "steps": (self.steps >= 0, "0 or more"),
+            "d_steps": (1 <= self.d_steps < 2**63, "at least 1, and below 2**63"),
+            "steps": (0 <= self.steps < 2**63, "0 or more, and below 2**63"),
             "cool_down": (0 <= self.cool_down <= 1, "from 0 to 1"),
             "seed": (0 <= self.seed < 2**63, "from 0 up to 2**63 - 1"),
         }
@@ -164,10 +167,15 @@ def cache_root() -> Path:
     """Where decoded pictures are kept: `DCGAN_CACHE`, or data/cache of the project.
 
     A data root of one's own (`DCGAN_DATA`) may be read-only or shared: caches then go to the user's cache folder.
+
+    Raises:
+        InputError: there is no such folder, because the user has no home.
     """
     if chosen := os.environ.get("DCGAN_CACHE"):
         return Path(chosen)
     if not os.environ.get("DCGAN_DATA"):
         return data_root() / "cache"
-    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
+    if str(user).startswith("~"):  # a container's user may have none
+        raise InputError("You have no home folder to keep decoded pictures in: set DCGAN_CACHE to a folder.")
     return Path(user) / "dcgan_lib"

@@ -17,8 +17,8 @@ def choose_device(name: str = "auto") -> torch.device:
         return accelerator or torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.ones(1, device=device).item()  # "meta" makes tensors too, but none with numbers in it
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         here = f"cpu or {accelerator.type}" if accelerator else "cpu"
         raise InputError(f"This machine cannot use the device {name!r}: choose {here}.") from error
     return device
@@ -44,7 +44,11 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 def resident(images: Tensor, device: torch.device) -> Tensor:
     """All pictures in the GPU's memory where they take at most a quarter of what is free there, else as they are."""
-    if device.type != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
+    if (
+        device.type != "cuda"
+        or not isinstance(images, Tensor)
+        or 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]
+    ):
         return images
     return images.to(device)
 

@@ -14,6 +14,9 @@ from torch import Tensor
 from dcgan_lib import brushes
 from dcgan_lib.shapes import Canvas, colours
 
+VERSION = 1
+"""Raised whenever the same portrait would be painted differently, so that old caches are not read."""
+
 _PALETTES = {
     "skin": {"ivory": "ffe3cf", "peach": "f7c6a0", "honey": "dca06d", "brown": "b0764c", "umber": "845640"},
     "hair_colour": {

@@ -4,6 +4,7 @@ Taught in notebooks/02_data.ipynb.
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import datasets
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib import faces
 from dcgan_lib.config import InputError, data_root
+from dcgan_lib.files import find_pictures, open_picture
 
 FACES_COUNT = 10_000
+NO_CLASS = "(no folder)"
+"""The class of pictures that lie beside class folders."""
 TORCHVISION_SETS = ("mnist", "fashion_mnist", "cifar10", "svhn", "celeba")
 
 
@@ -58,7 +61,7 @@ def find_source(name: str) -> Source:
         labels = faces.attributes(0, numbers)
         return Source(
             name,
-            f"{FACES_COUNT}",
+            f"{FACES_COUNT}-painter{faces.VERSION}",
             FACES_COUNT,
             3,
             paint=lambda i, size: faces.paint(0, i, size),
@@ -68,7 +71,7 @@ def find_source(name: str) -> Source:
     if name == "digits":
         return _digits()
     if name.startswith("folder:"):
-        return _folder(Path(name.removeprefix("folder:")).expanduser())
+        return _folder(name.removeprefix("folder:"))
     if name in TORCHVISION_SETS:
         return _torchvision(name)
     known = ", ".join(("faces", "digits", *TORCHVISION_SETS))
@@ -88,6 +91,16 @@ def _from_arrays(
 ) -> Source:
     labels = torch.as_tensor(labels, dtype=torch.int64)
     classes = tuple(classes or map(str, range(10)))
+    if len(images) != len(labels) or not len(images):
+        raise InputError(
+            f"{name} has {len(images)} pictures and {len(labels)} labels, and there must be as many of both: delete "
+            f"its files below {data_root()}, and get them again."
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise InputError(
+            f"{name} has labels from {labels.min()} to {labels.max()} for {len(classes)} classes: delete its files "
+            f"below {data_root()}, and get them again."
+        )
     channels = 3 if images.ndim == 4 else 1
     return Source(
         name,
@@ -117,8 +130,9 @@ def _torchvision(name: str) -> Source:
             data = opening(True)
     except Exception as error:  # where a file is broken, torchvision lets anything through
         raise InputError(
-            f"{name} could not be opened below {root} or downloaded ({_reason(error)}): set DCGAN_DATA to the folder "
-            "that holds it, try again with a network, or use faces, which needs no file."
+            f"{name} could not be opened below {root} or downloaded ({_reason(error)}): delete its files there if they "
+            "are damaged, set DCGAN_DATA to the folder that holds it, try again with a network, or use faces, which "
+            "needs no file."
         ) from error
     images = data.data.numpy() if isinstance(data.data, Tensor) else data.data
     if name == "svhn":
@@ -128,7 +142,7 @@ def _torchvision(name: str) -> Source:
 
 def _reason(error: BaseException) -> str:
     """The first line of an error's text, without the full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return (str(error).strip().splitlines() or ["its files do not hold what they should"])[0].rstrip(".:")
 
 
 def _celeba() -> Source:
@@ -141,7 +155,7 @@ def _celeba() -> Source:
         f"{Path('img_align_celeba') / '000001.jpg'} to 202599.jpg"
     )
     archive = folder / "img_align_celeba.zip"
-    if archive.exists() and not is_zipfile(archive):
+    if os.path.exists(archive) and not is_zipfile(archive):
         raise InputError(
             f"{archive} is not a zip archive but probably the page that says that Google Drive's quota is used up: "
             f"delete it, then {wanted}."
@@ -154,31 +168,27 @@ def _celeba() -> Source:
     except (OSError, RuntimeError, ValueError, ImportError, BadZipFile) as error:
         raise InputError(f"CelebA could not be found or downloaded ({_reason(error)}): {wanted}.") from error
     paths = [folder / "img_align_celeba" / name for name in data.filename]
-    missing = next((path for path in paths if not path.is_file()), None)
+    missing = next((path for path in paths if not os.path.isfile(path)), None)
     if missing:
         raise InputError(f"CelebA's picture {missing} is missing: {wanted}.")
     labels = {name: data.attr[:, i].long() for i, name in enumerate(n for n in data.attr_names if n)}
     return _from_files("celeba", "all", paths, labels, dict.fromkeys(labels, ("no", "yes")))
 
 
-def _folder(root: Path) -> Source:
-    if not root.is_dir():
-        raise InputError(f"There is no folder {root}: write folder:PATH with the folder that holds your pictures.")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMG_EXTENSIONS and p.is_file())
-    if not paths:
-        raise InputError(
-            f"There is no picture below {root}: put files that end in {', '.join(IMG_EXTENSIONS)} into it, "
-            "directly or in one folder for each class."
-        )
-    parents = [p.relative_to(root).parts[0] if p.parent != root else "" for p in paths]
+def _folder(path: str) -> Source:
+    if not path:
+        raise InputError("folder: names no folder: write folder:PATH with the folder that holds your pictures.")
+    root = Path(os.path.expanduser(path))
+    paths = find_pictures(root)
+    parents = [p.relative_to(root).parts[0] if p.parent != root else NO_CLASS for p in paths]
     classes = tuple(sorted(set(parents)))
     labels = {}
     if len(classes) > 1:
         labels = {"class": torch.tensor([classes.index(parent) for parent in parents])}
     content = "\n".join(f"{p.relative_to(root)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths)
-    key = hashlib.sha256(f"{root.resolve()}\n{content}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(f"{root.resolve()}\n{content}")).hexdigest()[:16]
     return _from_files(f"folder:{root}", key, paths, labels, {"class": classes} if labels else {})
 
 
 def _from_files(name: str, key: str, paths: list[Path], labels: dict[str, Tensor], values: dict[str, tuple[str, ...]]):
-    return Source(name, key, len(paths), 3, lambda i: Image.open(paths[i]), paths=paths, labels=labels, values=values)
+    return Source(name, key, len(paths), 3, lambda i: open_picture(paths[i]), paths=paths, labels=labels, values=values)

@@ -13,7 +13,7 @@ from torch.optim import Adam
 from dcgan_lib import checkpoint, parallel
 from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config, InputError
-from dcgan_lib.data import PictureSet, load_pictures, require_fit
+from dcgan_lib.data import PictureSet, load_pictures, require_pictures
 from dcgan_lib.device import choose_device, choose_dtype, resident
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
@@ -21,6 +21,7 @@ from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import Part, step_parts, train_step
+from dcgan_lib.verify import require_fit
 
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
@@ -56,7 +57,7 @@ class Trainer:
         if pictures is None:
             with parallel.one_decodes():
                 pictures = load_pictures(config.data, config.image_size, config.channels)
-        require_fit(pictures, config)
+        require_pictures(pictures, config)
         self._rows = parallel.rows(config.batch_size)
         self.config, self.pictures = config.replace(channels=pictures.channels), pictures
         self._near = replace(pictures, images=resident(pictures.images, self.device))
@@ -191,10 +192,8 @@ class Trainer:
         """
         config, state = checkpoint.load(path)
         trainer = cls(config, pictures)
-        try:
-            for name in STATEFUL:
-                getattr(trainer, name).load_state_dict(state[name])
-            trainer.history = History(state["history"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{path} does not fit the networks of its own config: give another one.") from error
+        require_fit(path, state, {name: getattr(trainer, name) for name in STATEFUL})
+        for name in STATEFUL:
+            getattr(trainer, name).load_state_dict(state[name])
+        trainer.history = History(state["history"])
         return trainer

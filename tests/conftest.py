@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dcgan_lib import __main__ as command_line
-from dcgan_lib.config import Config
+from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,3 +93,18 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
         return (status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def refused() -> Callable[[Callable[[], object]], str]:
+    """The message of the InputError that a call ends in, which has to be one sentence on one line."""
+
+    def message_of(act: Callable[[], object]) -> str:
+        with pytest.raises(InputError) as raised:
+            act()
+        message = str(raised.value)
+        assert "\n" not in message
+        assert message.endswith(".")
+        return message
+
+    return message_of

@@ -29,7 +29,7 @@ BAD_USAGE = [
     ("sample --n 3", "--run"),
     ("sample --run nowhere --out a.npy", "There is no generator nowhere"),
     ("sample --run nowhere --out a.jpg", "--out must end in .npy or .png"),
-    ("sample --run nowhere --out a.npy --n 0", "--n must be at least 1"),
+    ("sample --run nowhere --out a.npy --n 0", "--n must be from 1 to 1000000"),
     ("evaluate", "--run"),
     ("evaluate --run nowhere --n 128", "--n must be at least 129"),
 ]

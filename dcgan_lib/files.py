@@ -1,0 +1,102 @@
+"""The reader's own picture files: found below a folder, and opened without trusting what is in them.
+
+Used by `sources` and `data`.
+"""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from dcgan_lib.config import InputError
+
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What a file may be, whatever its suffix says. PIL would also hand a file to Ghostscript, which is a program."""
+MOST_PIXELS = 89_478_485
+"""What PIL itself takes for a decompression bomb, here for a picture that is resized before it is cropped."""
+READING_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What PIL's readers let through when a file is broken; the fuzzer in benchmarks/ looks for more."""
+
+
+def find_pictures(root: Path) -> list[Path]:
+    """Every picture file below a folder, sorted; links to files count, links to folders are not followed.
+
+    Names that begin with "._" are not pictures but what macOS leaves beside them on foreign drives.
+
+    Raises:
+        InputError: there is no such folder, it or one below cannot be read, or it holds no picture.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"The folder {error.filename} cannot be read ({error.strerror}): change its permissions, or take it out "
+            f"of {root}."
+        ) from error
+
+    if not os.path.isdir(root):  # unlike Path.is_dir, it takes any name
+        raise InputError(f"There is no folder {root}: write folder:PATH with the folder that holds your pictures.")
+    paths = [
+        Path(folder, name)
+        for folder, _, names in os.walk(root, onerror=refuse)
+        for name in names
+        if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith("._")
+    ]
+    paths = sorted(path for path in paths if os.path.isfile(path))
+    if not paths:
+        raise InputError(
+            f"There is no picture below {root}: put files that end in {', '.join(IMG_EXTENSIONS)} into it, "
+            "directly or in one folder for each class."
+        )
+    return paths
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The picture of a file, not decoded yet; of an animation the first one."""
+    if not Image.OPEN.keys() >= set(FORMATS):
+        Image.init()  # PIL knows some formats only after this, and old versions not all of them
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+
+
+def require_room(image: Image.Image, image_size: int) -> None:
+    """Raises ValueError for a picture so long and thin that resizing its shorter side would fill the memory."""
+    short, long = sorted(image.size)
+    if long * image_size * image_size > MOST_PIXELS * short:
+        raise ValueError(f"{image.width}x{image.height} is too long and thin to be resized to {image_size} pixels")
+
+
+def reason(path: Path | None, error: BaseException) -> str:
+    """Why a file is no picture, in a few words on one line without the file's name."""
+    if path and os.path.isfile(path) and os.path.getsize(path) == 0:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is not a picture"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has more than {MOST_PIXELS:,} pixels"
+    if "truncated" in str(error):
+        return "the file is cut short"
+    words = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return printable(words.splitlines()[0].rstrip(".:"))
+
+
+def printable(text: str) -> str:
+    r"""The text on one line, what no terminal should get (line breaks, escape codes) as \n, \x1b and so on."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,165 @@
+"""Pictures in tar files are the pictures that were put in, in an order that reads a few files at a time."""
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dcgan_lib import faces, pictures
+from dcgan_lib.config import Config, InputError
+from dcgan_lib.data import load_pictures
+from dcgan_lib.shards import _mapped
+from dcgan_lib.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def write_shards(folder: Path, images: Tensor, sizes: Sequence[int], labels: Tensor | None = None) -> str:
+    folder.mkdir()
+    numbers = iter(range(len(images)))
+    for shard, size in enumerate(sizes):
+        with tarfile.open(folder / f"part-{shard:02}.tar", "w") as tar:
+            add(tar, "README.txt", b"not a picture")
+            for i in (next(numbers) for _ in range(size)):
+                file = io.BytesIO()
+                Image.fromarray(images[i].permute(1, 2, 0).numpy()).save(file, "png")
+                add(tar, f"some/{i:04}.PNG", file.getvalue())
+                if labels is not None:
+                    add(tar, f"some/{i:04}.cls", str(int(labels[i])).encode())
+    return f"shards:{folder}"
+
+
+@pytest.fixture(scope="module")
+def painted() -> Tensor:
+    return faces.paint(0, torch.arange(60), 16)
+
+
+def test_what_goes_in_comes_out(painted: Tensor, tmp_path: Path) -> None:
+    name = write_shards(tmp_path / "my shards", painted, (20, 25, 15), torch.arange(60) % 7)
+    for wanted in (name, f"{name}/part-*.tar"):
+        given = load_pictures(wanted, 16)
+        assert (len(given), given.channels, given.image_size, given.blocks) == (60, 3, 16, (20, 25, 15))
+        assert torch.equal(given.images[:], painted)
+        assert torch.equal(given.images[torch.tensor([59, 3, 21])], painted[[59, 3, 21]])
+        assert torch.equal(given.images[7], painted[7])
+        assert given.labels["class"].tolist() == (torch.arange(60) % 7).tolist()
+        assert given.values == {"class": tuple("0123456")}
+    grey = load_pictures(name, 16, channels=1)
+    assert (grey.images[:4].shape, grey.channels) == ((4, 1, 16, 16), 1)
+    assert load_pictures(name, 32).images[0].shape == (3, 32, 32)
+
+
+def test_an_epoch_shows_every_picture_once_and_mixes_a_few_files(painted: Tensor, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(pictures, "AT_ONCE", 2)
+    pictures._order.cache_clear()
+    given = load_pictures(write_shards(tmp_path / "s", painted, [10] * 6), 16)
+    epochs = []
+    for epoch in range(2):
+        batches = torch.cat([given.batch(10, 5, 6 * epoch + i) for i in range(6)])
+        wanted = painted / 127.5 - 1
+        numbers = torch.cdist(batches.flatten(1), wanted.flatten(1)).argmin(1)
+        assert sorted(numbers.tolist()) == list(range(60))
+        files = [set((part // 10).tolist()) for part in numbers.split(20)]
+        assert [len(two) for two in files] == [2, 2, 2]
+        assert numbers[:20].tolist() != sorted(numbers[:20].tolist())
+        epochs.append((numbers.tolist(), files))
+    assert epochs[0][1] != epochs[1][1]
+    assert epochs[0][0] != epochs[1][0]
+    pictures._order.cache_clear()
+
+
+def test_a_run_on_shards_resumes_exactly(painted: Tensor, tiny: Config, tmp_path: Path) -> None:
+    config = tiny.replace(data=write_shards(tmp_path / "s", painted, (30, 30)))
+    whole, half = Trainer(config), Trainer(config)
+    whole.train(6)
+    half.train(2)
+    half.save(tmp_path / "run.pt")
+    rest = Trainer.load(tmp_path / "run.pt")
+    rest.train()
+    assert torch.equal(rest.history.rows, whole.history.rows)
+    assert torch.equal(rest.sample(), whole.sample())
+
+
+def test_links_and_devices_in_a_shard_are_skipped(painted: Tensor, tmp_path: Path) -> None:
+    name = write_shards(tmp_path / "s", painted, (4,))
+    with tarfile.open(tmp_path / "s" / "part-00.tar", "a") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE):
+            member = tarfile.TarInfo("../../evil.png")
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+    assert len(load_pictures(name, 16)) == 4
+
+
+def test_changed_shards_are_looked_up_again(painted: Tensor, tmp_path: Path) -> None:
+    name = write_shards(tmp_path / "s", painted, (4, 4))
+    assert len(load_pictures(name, 16)) == 8
+    (tmp_path / "s" / "part-00.tar").unlink()
+    given = load_pictures(name, 16)
+    assert torch.equal(given.images[:], painted[4:8])
+
+
+def broken_tar(folder: Path) -> None:
+    (folder / "a.tar").write_bytes(b"not a tar file" * 100)
+
+
+def compressed(folder: Path) -> None:
+    with tarfile.open(folder / "a.tar", "w:gz") as tar:
+        add(tar, "a.png", b"x" * 1000)
+
+
+def without_pictures(folder: Path) -> None:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "a.txt", b"words")
+
+
+def with_a_word_for_a_class(folder: Path) -> None:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "a.png", b"x")
+        add(tar, "a.cls", b"cat")
+
+
+@pytest.mark.parametrize(
+    ("fill", "sentence"),
+    [
+        (lambda folder: None, "There is no tar file"),
+        (broken_tar, "a.tar cannot be read as an uncompressed tar file"),
+        (compressed, "a.tar cannot be read as an uncompressed tar file"),
+        (without_pictures, "No picture is in"),
+        (with_a_word_for_a_class, "a.tar cannot be read as an uncompressed tar file (invalid literal"),
+    ],
+)
+def test_bad_shards(tmp_path: Path, cache: Path, fill, sentence: str) -> None:
+    (tmp_path / "s").mkdir()
+    fill(tmp_path / "s")
+    with pytest.raises(InputError) as error:
+        load_pictures(f"shards:{tmp_path / 's'}", 16)
+    assert sentence in str(error.value)
+    assert not cache.exists()
+
+
+def test_a_bad_picture_in_a_shard_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    with tarfile.open(tmp_path / "s" / "a.tar", "w") as tar:
+        add(tar, "a.png", b"no picture at all")
+    given = load_pictures(f"shards:{tmp_path / 's'}", 16)
+    with pytest.raises(
+        InputError, match=r"The picture at byte 512 of \S*a.tar cannot be read .*: write this shard anew"
+    ):
+        given.images[0]
+
+
+def test_a_shard_is_mapped_and_not_read(painted: Tensor, tmp_path: Path) -> None:
+    load_pictures(write_shards(tmp_path / "s", painted, (4,)), 16)
+    assert isinstance(_mapped(tmp_path / "s" / "part-00.tar"), np.memmap)
