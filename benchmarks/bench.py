@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import quality, sections
+from benchmarks.tables import machine
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.device import choose_device
 
@@ -29,16 +30,6 @@ SECTIONS = (
     sections.processes,
     quality.report,
 )
-
-
-def machine(device: torch.device) -> str:
-    """What the results are filed under."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
-    names = re.findall(r"model name\s*: (.*)", cpuinfo) or [platform.processor() or platform.machine()]
-    abilities = [name for name in ("amx_tile", "avx512_bf16", "avx512f", "avx2") if name in cpuinfo][:2]
-    return ", ".join([names[0].strip(), f"{torch.get_num_threads()} threads", *abilities])
 
 
 def main() -> None:

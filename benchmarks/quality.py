@@ -19,10 +19,11 @@ from statistics import median
 
 import torch
 
-from benchmarks.tables import table
+from benchmarks.tables import machine, table
 from dcgan_lib.classifier import Classifier, classify, load_classifier
 from dcgan_lib.config import Config
 from dcgan_lib.data import PictureSet, denormalize, load_pictures
+from dcgan_lib.device import choose_device
 from dcgan_lib.ladder import TEXTBOOK, Loop, Rung
 from dcgan_lib.metrics import fid
 from dcgan_lib.progress import progress
@@ -80,8 +81,7 @@ def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100)
     trainer, seconds, curve = Trainer(config, pictures), 0.0, []
     while trainer.steps_done < config.steps:
         start = time.perf_counter()
-        for _ in range(every):
-            trainer.step(trainer._heat(trainer.steps_done / config.steps))
+        trainer.train(every)
         seconds += time.perf_counter() - start
         value = judge(trainer.generator, config.latent_dim)
         curve.append({"step": trainer.steps_done, "seconds": round(seconds, 2), "fid": value})
@@ -90,10 +90,10 @@ def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100)
 
 
 def report(config: Config) -> str:
-    """(h) Time to quality, as the last run of this script left it; empty where it never ran or concerns a CPU."""
-    if not FILE.exists() or config.device != "cpu":
+    """(h) Time to quality, as the last run of this script left it; empty where it never ran on this machine."""
+    result = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if result.get("machine") != machine(choose_device(config.device)):
         return ""
-    result = json.loads(FILE.read_text())
     theirs, ours, minutes = result["textbook"], result["laptop"], result["minutes"]
     goal = median([run["fid"] for run in theirs if not run["lost"]] or [run["fid"] for run in theirs])
     reached = [next((p["seconds"] for p in run["curve"] if p["fid"] <= goal), math.inf) for run in ours]
@@ -104,6 +104,7 @@ def report(config: Config) -> str:
         (f"seconds until FID {goal:.2f}", minutes * 60, ", ".join(f"{s:.0f}" for s in reached)),
         ("ratio of the medians", f"{minutes * 60 / median(reached):.0f}", 1),
         ("generators lost for good", *lost),
+        ("FID of the same seeds in float32", "", ", ".join(f"{r['curve'][-1]['fid']:.2f}" for r in result["float32"])),
     ]  # fmt: skip
     return table(f"(h) Time to quality on MNIST, seeds 0 to {len(ours) - 1}", "what | textbook | laptop preset", rows)
 
@@ -114,16 +115,19 @@ def main() -> None:
     parser.add_argument("--data", default="mnist")
     options = parser.parse_args()
     large, small = (load_pictures(options.data, size) for size in (64, 32))
-    paper = Config(data=options.data, batch_size=64, channels=large.channels)
+    paper = Config(data=options.data, batch_size=64, channels=large.channels, device="cpu")
     classifier = load_classifier(small)
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     if "textbook_step" not in result:
         result |= {"minutes": MINUTES, "textbook_step": textbook_seconds(paper, large), "textbook": [], "laptop": []}
+    result.setdefault("machine", machine(choose_device(paper.device)))
     steps = int(MINUTES * 60 / result["textbook_step"])
     judge_large, judge_small = Judge(classifier, large), Judge(classifier, small)
     for seed in range(options.seeds):
         if len(result["laptop"]) <= seed:
-            result["laptop"].append(laptop(Config.laptop(data=options.data, seed=seed), small, judge_small))
+            result["laptop"].append(
+                laptop(Config.laptop(data=options.data, seed=seed, device="cpu"), small, judge_small)
+            )
             FILE.write_text(json.dumps(result, indent=1) + "\n")
         print(result["laptop"][seed]["curve"][-1], flush=True)
     for seed in range(options.seeds):
@@ -131,6 +135,12 @@ def main() -> None:
             result["textbook"].append(textbook(paper.replace(seed=seed), large, judge_large, steps))
             FILE.write_text(json.dumps(result, indent=1) + "\n")
         print(result["textbook"][seed], flush=True)
+    for seed in range(options.seeds):
+        if len(result.setdefault("float32", [])) <= seed:
+            config = Config.laptop(data=options.data, seed=seed, precision="float32", device="cpu")
+            result["float32"].append(laptop(config, small, judge_small, every=config.steps))
+            FILE.write_text(json.dumps(result, indent=1) + "\n")
+        print(result["float32"][seed], flush=True)
 
 
 if __name__ == "__main__":
