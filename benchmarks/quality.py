@@ -76,7 +76,7 @@ def textbook(config: Config, pictures: PictureSet, judge: Judge, steps: int) -> 
     return {"seed": config.seed, "fid": judge(loop.generator, config.latent_dim), "lost": last < LOST}
 
 
-def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100) -> dict:
+def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int) -> dict:
     """A whole run; FID every so many steps, off the clock."""
     trainer, seconds, curve = Trainer(config, pictures), 0.0, []
     while trainer.steps_done < config.steps:
@@ -119,28 +119,22 @@ def main() -> None:
     classifier = load_classifier(small)
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     if "textbook_step" not in result:
-        result |= {"minutes": MINUTES, "textbook_step": textbook_seconds(paper, large), "textbook": [], "laptop": []}
+        result |= {"minutes": MINUTES, "textbook_step": textbook_seconds(paper, large)}
     result.setdefault("machine", machine(choose_device(paper.device)))
     steps = int(MINUTES * 60 / result["textbook_step"])
     judge_large, judge_small = Judge(classifier, large), Judge(classifier, small)
-    for seed in range(options.seeds):
-        if len(result["laptop"]) <= seed:
-            result["laptop"].append(
-                laptop(Config.laptop(data=options.data, seed=seed, device="cpu"), small, judge_small)
-            )
+    preset = Config.laptop(data=options.data, device="cpu")
+    full = preset.replace(precision="float32")
+    sides = {
+        "laptop": lambda seed: laptop(preset.replace(seed=seed), small, judge_small, every=100),
+        "float32": lambda seed: laptop(full.replace(seed=seed), small, judge_small, every=full.steps),
+        "textbook": lambda seed: textbook(paper.replace(seed=seed), large, judge_large, steps),
+    }
+    for side, run in sides.items():
+        for seed in range(len(result.setdefault(side, [])), options.seeds):
+            result[side].append(run(seed))
             FILE.write_text(json.dumps(result, indent=1) + "\n")
-        print(result["laptop"][seed]["curve"][-1], flush=True)
-    for seed in range(options.seeds):
-        if len(result["textbook"]) <= seed:
-            result["textbook"].append(textbook(paper.replace(seed=seed), large, judge_large, steps))
-            FILE.write_text(json.dumps(result, indent=1) + "\n")
-        print(result["textbook"][seed], flush=True)
-    for seed in range(options.seeds):
-        if len(result.setdefault("float32", [])) <= seed:
-            config = Config.laptop(data=options.data, seed=seed, precision="float32", device="cpu")
-            result["float32"].append(laptop(config, small, judge_small, every=config.steps))
-            FILE.write_text(json.dumps(result, indent=1) + "\n")
-        print(result["float32"][seed], flush=True)
+            print(side, result[side][-1], flush=True)
 
 
 if __name__ == "__main__":

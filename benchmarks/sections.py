@@ -144,7 +144,9 @@ def processes(config: Config) -> str:
 def worker(config: Config, count: int, *options: str) -> str:
     """What a fresh process prints, or the first of several."""
     here = ["--device", config.device, *options]
-    launch = ["-m", "torch.distributed.run", f"--nproc-per-node={count}"] if "--speed" in options else []
+    launch = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if "--speed" in options else []
+    )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     if launch:
         environment["OMP_NUM_THREADS"] = "1"

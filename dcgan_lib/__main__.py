@@ -148,7 +148,7 @@ class Evaluate:
     def main(self) -> None:
         generator, config = checkpoint.load_generator(self.run / GENERATOR)
         fake = denormalize(sample(generator, draw_z(self.n, config.latent_dim, self.seed)))
-        pictures = load_pictures(config.data, config.image_size, config.channels)
+        pictures = load_pictures(config.data, config.image_size, config.channels).in_memory()
         print(json.dumps({"run": str(self.run), "data": config.data, **measure(fake, pictures)}))
 
 

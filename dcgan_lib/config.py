@@ -27,7 +27,7 @@ class Config:
     """
 
     data: str = "faces"
-    """The pictures: faces, digits, mnist, fashion_mnist, cifar10, svhn, celeba or folder:PATH."""
+    """The pictures: faces, digits, mnist, fashion_mnist, cifar10, svhn, celeba, folder:PATH or shards:PATH."""
     image_size: int = 64
     """Height and width in pixels: 16, 32, 64, 128 or 256."""
     channels: int | None = None

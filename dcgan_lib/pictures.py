@@ -68,10 +68,23 @@ class PictureSet:
         Args:
             rows: which pictures of the batch are wanted; the others are not read.
         """
+        images = self.images[self._chosen(batch_size, seed, step, rows).to(self.images.device)]
+        if self.blocks:
+            self.images.expect(self._chosen(batch_size, seed, step + 1, rows))
+        return normalize(send(images, torch.device(device)))
+
+    def _chosen(self, batch_size: int, seed: int, step: int, rows: slice) -> Tensor:
         epoch, place = divmod(step, len(self) // batch_size)
         order = _order(self.blocks or (len(self),), seed, epoch)
-        chosen = order[place * batch_size : (place + 1) * batch_size][rows]
-        return normalize(send(self.images[chosen.to(self.images.device)], torch.device(device)))
+        return order[place * batch_size : (place + 1) * batch_size][rows]
+
+    def in_memory(self, most: int = 20_000) -> "PictureSet":
+        """Itself; where the pictures lie in shards, at most so many of them, drawn from all, for those who need all."""
+        if not self.blocks:
+            return self
+        chosen = torch.randperm(len(self), generator=rng(0, "in memory"))[:most]
+        labels = {name: values[chosen] for name, values in self.labels.items()}
+        return PictureSet(self.name, self.images[chosen], labels, self.values)
 
 
 def require_pictures(pictures: PictureSet, config: Config) -> None:

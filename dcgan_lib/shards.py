@@ -10,7 +10,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -44,14 +44,23 @@ class Shards:
         self.paths, self.places = paths, places
         self.shape = (len(places), channels, image_size, image_size)
         self._pool = ThreadPoolExecutor(os.cpu_count())  # PIL decodes outside Python's lock
+        self._expected: tuple[list[int], list[Future[np.ndarray]]] = ([], [])
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: Tensor | slice | int) -> Tensor:
         numbers = torch.arange(len(self))[index]
-        images = list(self._pool.map(self._decode, numbers.reshape(-1).tolist()))
+        wanted = numbers.reshape(-1).tolist()
+        if wanted != self._expected[0]:
+            self.expect(numbers)
+        images = [future.result() for future in self._expected[1]]
         return torch.from_numpy(np.stack(images)).reshape(*numbers.shape, *self.shape[1:])
+
+    def expect(self, numbers: Tensor) -> None:
+        """Begin to decode what will be asked for next."""
+        wanted = numbers.reshape(-1).tolist()
+        self._expected = wanted, [self._pool.submit(self._decode, number) for number in wanted]
 
     def _decode(self, number: int) -> np.ndarray:
         file, start, size = self.places[number]

@@ -75,7 +75,10 @@ def find_source(name: str) -> Source:
     if name in TORCHVISION_SETS:
         return _torchvision(name)
     known = ", ".join(("faces", "digits", *TORCHVISION_SETS))
-    raise InputError(f"There is no data called {name!r}: choose one of {known}, or folder:PATH with your own pictures.")
+    raise InputError(
+        f"There is no data called {name!r}: choose one of {known}, folder:PATH with your own pictures, or shards:PATH "
+        "with tar files of them."
+    )
 
 
 def _digits() -> Source:

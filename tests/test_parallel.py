@@ -38,7 +38,14 @@ sys.exit(__main__.main())
 @pytest.fixture
 def torchrun(tmp_path: Path, cache: Path):
     def run(processes: int, *words: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", *map(str, words)]
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={processes}",
+            *map(str, words),
+        ]
         alone = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "DCGAN_HEADLESS": "1"}
         return subprocess.run(command, cwd=tmp_path, env={**os.environ, **alone}, capture_output=True, text=True)
 
@@ -68,12 +75,11 @@ def test_two_processes_follow_one(torchrun, tmp_path: Path, cli) -> None:
     np.testing.assert_allclose(two, one, rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_lost_process(torchrun, tmp_path: Path, cli, victim: int) -> None:
-    """One sentence, a whole checkpoint, and another number of processes goes on with it."""
+def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
+    """The first one, at that: one sentence, a whole checkpoint, and another number of processes goes on with it."""
     (tmp_path / "script.py").write_text(LOSES_ITS_VICTIM)
     train = ["train", *SMALL, *PLAIN, "--steps=12", "--save-every=5", "--out", "run"]
-    result = torchrun(2, "script.py", victim, *train)
+    result = torchrun(2, "script.py", 0, *train)
     assert result.returncode != 0
     assert result.stderr.count(f"dcgan_lib: {parallel.LOST}\n") == 1
     assert len(history(tmp_path / "run")) == 5

@@ -5,7 +5,6 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,7 +13,6 @@ from torch import Tensor
 from dcgan_lib import faces, pictures
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import load_pictures
-from dcgan_lib.shards import _mapped
 from dcgan_lib.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -154,12 +152,26 @@ def test_a_bad_picture_in_a_shard_is_named(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "s" / "a.tar", "w") as tar:
         add(tar, "a.png", b"no picture at all")
     given = load_pictures(f"shards:{tmp_path / 's'}", 16)
-    with pytest.raises(
-        InputError, match=r"The picture at byte 512 of \S*a.tar cannot be read .*: write this shard anew"
-    ):
+    with pytest.raises(InputError, match=r"byte 512 of \S*a.tar cannot be read .*: write this shard anew"):
         given.images[0]
 
 
-def test_a_shard_is_mapped_and_not_read(painted: Tensor, tmp_path: Path) -> None:
-    load_pictures(write_shards(tmp_path / "s", painted, (4,)), 16)
-    assert isinstance(_mapped(tmp_path / "s" / "part-00.tar"), np.memmap)
+def test_the_next_batch_is_decoded_meanwhile(painted: Tensor, tmp_path: Path) -> None:
+    given = load_pictures(write_shards(tmp_path / "s", painted, (20, 20, 20)), 16)
+    decoded, decode = [], given.images._decode
+    given.images._decode = lambda number: decoded.append(number) or decode(number)
+    given.batch(10, 0, 0)
+    given.images._pool.shutdown()  # waits for what was begun
+    assert len(decoded) == 20
+    second = given.images[torch.tensor(decoded[10:])]
+    assert len(decoded) == 20
+    assert torch.equal(second, painted[decoded[10:]])
+
+
+def test_those_who_need_all_get_some(painted: Tensor, tmp_path: Path) -> None:
+    given = load_pictures(write_shards(tmp_path / "s", painted, (20, 20, 20), torch.arange(60)), 16)
+    some = given.in_memory(15)
+    assert torch.equal(some.images, painted[some.labels["class"]])
+    assert len(set(some.labels["class"].tolist())) == 15
+    assert (some.name, some.values, some.blocks) == (given.name, given.values, ())
+    assert some.in_memory(3) is some
