@@ -159,6 +159,7 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
     # Threads, not processes: PIL decodes outside Python's lock, and nothing has to be pickled.
     bar = progress(total=source.count, desc=source.name, unit="picture")
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        warnings.filterwarnings("ignore", module="PIL")  # what it reads in spite of a doubt is fine
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # outside the threads, which all share it
         for done in pool.map(fill_chunk, range(0, source.count, CHUNK)):
             bar.update(done)
