@@ -153,7 +153,10 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
             except READING_ERRORS as error:
                 if not source.paths:
                     raise InputError(f"{source.name} cannot be read ({reason(None, error)}): get it anew.") from error
-                bad[number] = source.paths[number], reason(source.paths[number], error)
+                path = source.paths[number]
+                if getattr(error, "errno", None):  # no fault of the file, and perhaps none tomorrow: nothing to cache
+                    raise InputError(f"{path} cannot be read ({reason(path, error)}): change that.") from error
+                bad[number] = path, reason(path, error)
         return len(numbers)
 
     # Threads, not processes: PIL decodes outside Python's lock, and nothing has to be pickled.

@@ -25,9 +25,9 @@ WEIGHT = "layers.0.weight"
 
 @pytest.fixture
 def run(tiny: Config, pictures: PictureSet, tmp_path: Path) -> Path:
-    """The checkpoint of two steps."""
+    """The checkpoint of a step."""
     trainer = Trainer(tiny, pictures)
-    trainer.train(2)
+    trainer.step()
     trainer.save(tmp_path / "checkpoint.pt")
     return tmp_path / "checkpoint.pt"
 
@@ -278,7 +278,7 @@ def header(content: bytes) -> bytes:
     return struct.pack("<Q", len(content)) + content
 
 
-NO_GENERATOR = "is not a safetensors file but another kind of file: give another one."
+NO_GENERATOR = "is not a generator but another kind of file: give another one."
 CUT = "is cut short or damaged: copy it again, or give another generator."
 TWO = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 TENSOR = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
@@ -314,6 +314,7 @@ FIELDS = {"latent_dim": 8, "g_width": 4, "channels": 1, "image_size": 16}
 CONFIGS = {
     "no JSON": ("{", "holds no config: give another one."),
     "endless JSON": ("[" * 99_999, "holds no config: give another one."),
+    "a number of 5,000 digits": ("9" * 5000, "holds no config: give another one."),
     "null": ("null", "holds no config: give another one."),
     "a list": ("[1]", "holds no config: give another one."),
     "unknown field": (

@@ -10,7 +10,7 @@ from dcgan_lib import cache
 
 @pytest.mark.parametrize("target", fuzz.TARGETS)
 def test_result_or_one_sentence(target: str) -> None:
-    fuzz.fuzz(target, examples=40)
+    fuzz.fuzz(target, examples=25)
 
 
 def test_a_failure_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
