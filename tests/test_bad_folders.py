@@ -280,6 +280,27 @@ def test_something_else_instead_of_an_archive(name: str, file: str, content: byt
     assert "try again with a network" in message
 
 
+class Page(io.BytesIO):
+    """What a server answers with: not what was asked for."""
+
+    url, length = None, 45
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "svhn"])
+def test_download_with_a_wrong_checksum(name: str, refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither unpacked nor read, today or at the next call."""
+    page = b"<!DOCTYPE html><title>Quota exceeded</title>"
+    monkeypatch.setattr("urllib.request.urlopen", lambda request: Page(page))
+    for _ in range(2):
+        message = refused(lambda: load_pictures(name, 16))
+        assert (
+            "(File not found or corrupted): " in message
+            or "(Error downloading train-images-idx3-ubyte.gz): " in message
+        )
+        (file,) = (path for path in (tmp_path / "data").rglob("*") if path.is_file())
+        assert file.read_bytes() == page
+
+
 class Malicious:
     """Unpickling it leaves a file behind."""
 
