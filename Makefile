@@ -16,7 +16,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
 # Threads of torch that wait must not spin: the browser needs the processor too, and a step took seven times as long.
 SHARE = OMP_WAIT_POLICY=passive
 
-.PHONY: help setup lab test test-colab test-browser train bench quality voila outputs check links atlas clean remake
+.PHONY: help setup lab test test-colab test-browser train bench quality fuzz voila outputs check links atlas clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -54,12 +54,16 @@ quality: $(STAMP) ## measure time to quality against the textbook loop, for make
 outputs: $(STAMP) ## run changed notebooks and store what they show (NB="03 04" picks some, NB=--all takes all)
 	@$(VENV_PYTHON) -m tools.notebooks outputs $(NB)
 
-check: $(STAMP) ## look for stale outputs and broken notebook rules, without running anything
+check: $(STAMP) ## look for stale outputs, broken notebook rules and unsafe code, without running anything
 	@$(VENV_PYTHON) -m tools.notebooks check
+	@$(VENV_PYTHON) -m ruff check --quiet .
 
 links: $(STAMP) ## point every link at your repository: make links REPO=owner/name
 	@$(VENV_PYTHON) -m tools.notebooks links "$(REPO)"
 	@touch $(STAMP) # pyproject.toml has changed, what it installs has not
+
+fuzz: $(STAMP) ## feed the loaders and the command line with changed files (SECONDS=60)
+	$(VENV_PYTHON) benchmarks/fuzz.py --seconds $(SECONDS)
 
 atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (a quarter of an hour)
 	$(VENV_PYTHON) benchmarks/atlas.py

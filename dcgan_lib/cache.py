@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def read(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None] | N
         return None
     except OSError as error:
         raise InputError(_refusal(path, error, "read")) from error
-    except (ValueError, EOFError, SyntaxError):  # cut short, or something else
+    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, TokenError):  # cut short, or something else
         return None
     if images.dtype != np.uint8 or images.shape[1:] != shape[1:]:
         return None

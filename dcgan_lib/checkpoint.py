@@ -20,6 +20,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from dcgan_lib.config import Config, InputError
+from dcgan_lib.files import printable
 from dcgan_lib.networks import Generator
 from dcgan_lib.verify import refuse, tensors_fault
 
@@ -74,38 +75,40 @@ def load(path: Path | str) -> tuple[Config, dict[str, Any]]:
     Raises:
         InputError: there is no such file, or it is no checkpoint of ours.
     """
-    _require_file(path, "checkpoint", "the file that save() or `dcgan_lib train` wrote")
+    _require_file(path, "checkpoint", "the file that save() or `dcgan_lib train` wrote", ZIP)
+    if not _whole_zip(path):
+        raise InputError(f"{path} is cut short or damaged: copy it again, or give another checkpoint.")
     try:
-        with open(path, "rb") as file:
-            begins_well = file.read(len(ZIP)) == ZIP
-        if not begins_well:
-            raise InputError(f"{path} is not a checkpoint but another kind of file: give another one.")
-        if not _whole_zip(path):
-            raise InputError(f"{path} is cut short or damaged: copy it again, or give another checkpoint.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
     except UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors, numbers and text; that may be code and was not run: give another "
             "checkpoint, from somebody whom you trust."
         ) from error
-    except InputError:
-        raise
     except Exception as error:  # a file that somebody made up can fail anywhere in the reader
         raise InputError(f"{path} is damaged inside: copy it again, or give another checkpoint.") from error
     if not isinstance(state, dict) or "format" not in state or "config" not in state:
         raise InputError(f"{path} holds tensors, but is not a checkpoint of dcgan_lib: give another one.")
-    if (form := state.pop("format")) is not FORMAT and repr(form) != repr(FORMAT):
-        raise InputError(f"{path} has format {form!r:.40} and this version reads {FORMAT}: give another checkpoint.")
+    if (form := repr(state.pop("format"))) != repr(FORMAT):  # whatever it is, it has a text
+        raise InputError(
+            f"{path} has format {printable(form):.40} and this version reads {FORMAT}: give another checkpoint."
+        )
     return _config(path, state.pop("config")), state
 
 
-def _require_file(path: Path | str, kind: str, which: str) -> None:
+def _require_file(path: Path | str, kind: str, which: str, beginning: bytes, place: int = 0) -> None:
+    """Raises InputError unless there is a file that can be read and has `beginning` at that place."""
     if not os.path.isfile(path):
         raise InputError(f"There is no {kind} {path}: give {which}.")
-    if os.path.getsize(path) == 0:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(place + len(beginning))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
+    if not start:
         raise InputError(f"{path} is empty: give another {kind}.")
+    if start[place:] != beginning:
+        raise InputError(f"{path} is not a {kind} but another kind of file: give another one.")
 
 
 def _whole_zip(path: Path | str) -> bool:
@@ -113,7 +116,7 @@ def _whole_zip(path: Path | str) -> bool:
     try:
         with ZipFile(path) as archive:
             return all(member.compress_type == ZIP_STORED for member in archive.infolist()) and not archive.testzip()
-    except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError):  # the latter: made up
+    except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError):  # made up, or gone by now
         return False
 
 
@@ -145,22 +148,18 @@ def load_generator(path: Path | str) -> tuple[Generator, Config]:
     Raises:
         InputError: there is no such file, or it holds no generator of ours.
     """
-    _require_file(path, "generator", "the folder that `dcgan_lib train --out` wrote")
+    _require_file(path, "generator", "the folder that `dcgan_lib train --out` wrote", b"{", place=8)
     try:
-        with open(path, "rb") as file:
-            begins_well = file.read(9)[8:] == b"{"
-        if not begins_well:
-            raise InputError(f"{path} is not a safetensors file but another kind of file: give another one.")
         with safe_open(path, framework="pt") as file:
             told = (file.metadata() or {}).get("config", "null")
             weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        config = _config(path, json.loads(told))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is cut short or damaged: copy it again, or give another generator.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    try:
+        values = json.loads(told)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} holds no config: give another one.") from error
+    config = _config(path, values)
     if config.channels is None:
         raise InputError(f"{path} holds a config without channels: give another one.")
     sizes = config.latent_dim, config.g_width, config.channels, config.image_size

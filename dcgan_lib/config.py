@@ -4,6 +4,7 @@ Taught in notebooks/00_quickstart.ipynb.
 """
 
 import os
+import traceback
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
@@ -16,6 +17,12 @@ WIDEST = 65_536
 
 class InputError(ValueError):
     """Something that the reader can mend; the message says what is wrong, where, and what to do next."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter shows: the sentence, and with `DCGAN_TRACEBACK` set the way to it, too."""
+        if _is_set("DCGAN_TRACEBACK"):
+            return "".join(traceback.format_exception(self)).splitlines()
+        return [f"{type(self).__name__}: {self}"]
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,11 @@ def load_config(preset: str | None = None, **changes: Any) -> Config:
 
 def headless() -> bool:
     """True when no browser will answer, so that widgets show a still of the same state (`DCGAN_HEADLESS`)."""
-    return os.environ.get("DCGAN_HEADLESS", "") not in ("", "0")
+    return _is_set("DCGAN_HEADLESS")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def data_root() -> Path:

@@ -80,12 +80,16 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
             except READING_ERRORS as error:
                 if not source.paths:
                     raise InputError(f"{source.name} cannot be read ({reason(None, error)}): get it anew.") from error
-                bad[number] = source.paths[number], reason(source.paths[number], error)
+                path = source.paths[number]
+                if getattr(error, "errno", None):  # no fault of the file, and perhaps none tomorrow: nothing to cache
+                    raise InputError(f"{path} cannot be read ({reason(path, error)}): change that.") from error
+                bad[number] = path, reason(path, error)
         return len(numbers)
 
     # Threads, not processes: PIL decodes outside Python's lock, and nothing has to be pickled.
     bar = progress(total=source.count, desc=source.name, unit="picture")
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        warnings.filterwarnings("ignore", module="PIL")  # what it reads in spite of a doubt is fine
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # outside the threads, which all share it
         for done in pool.map(fill_chunk, range(0, source.count, CHUNK)):
             bar.update(done)

@@ -16,14 +16,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib.checkpoint import write_file
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.decode import decode
-from dcgan_lib.files import READING_ERRORS, reason, require_room
+from dcgan_lib.files import READING_ERRORS, open_picture, reason, require_room
 from dcgan_lib.pictures import PictureSet
 from dcgan_lib.progress import progress
 
@@ -66,12 +65,12 @@ class Shards:
         file, start, size = self.places[number]
         path = self.paths[file]
         try:
-            with Image.open(io.BytesIO(_mapped(path)[start : start + size])) as image:
+            with open_picture(io.BytesIO(_mapped(path)[start : start + size])) as image:
                 require_room(image, self.shape[-1])
                 return decode(image, self.shape[-1], self.shape[1])
         except READING_ERRORS as error:
             raise InputError(
-                f"The picture at byte {start} of {path} cannot be read ({reason(path, error)}): write this shard anew."
+                f"The picture at byte {start} of {path} cannot be read ({reason(None, error)}): write this shard anew."
             ) from error
 
 

@@ -51,7 +51,7 @@ RANGES = [
     for name, (rule, values) in OUT_OF_RANGE.items()
     for value in values
 ]
-WORDS = [(option(name, value), f"--{name.replace('_', '-')}") for name in NUMBERS for value in ("", "many", "0x10")]
+WORDS = [(option(name, value), f"--{name.replace('_', '-')}") for name in NUMBERS for value in ("", "many")]
 FRACTIONS = [(option(name, "2.5"), f"--{name.replace('_', '-')}") for name in INTEGERS]
 SAMPLE, EVALUATE = ["sample", "--run=x", "--out=a.npy"], ["evaluate", "--run=x"]
 DEVICES = ("", "CPU", "gpu", "meta", "hpu", "vulkan", "cpu:-1", "cuda:9999999999", "privateuseone")

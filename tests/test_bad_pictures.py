@@ -148,7 +148,7 @@ READ = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.filterwarnings("error")  # a doubt of PIL's is not worth a word
 @pytest.mark.parametrize("case", READ)
 def test_odd_picture_is_read(case: str, tmp_path: Path) -> None:
     """All of them are red."""
@@ -215,14 +215,21 @@ def test_names_in_every_script(
         assert f"{name}6.png".encode("unicode_escape").decode() in text or f"{name}6.png" in text
 
 
-def test_file_that_may_not_be_read(refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests may run as root, who may read all, so the system's answer is played."""
+def test_file_that_may_not_be_read(refused, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One among many, and yet it is not left out for ever. The tests may run as root, so the answer is played."""
+    opened = sources.open_picture
 
-    def refuse(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path: Path) -> Image.Image:
+        if path.name == "7.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
 
-    (tmp_path / "a.png").write_bytes(saved())
-    monkeypatch.setattr(sources, "open_picture", refuse)
-    assert f"the first is {tmp_path / 'a.png'} (Permission denied): " in refused(
-        lambda: load_pictures(f"folder:{tmp_path}", 16)
-    )
+    (tmp_path / "album").mkdir()
+    for i in range(20):
+        (tmp_path / f"album/{i}.png").write_bytes(saved())
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "open_picture", refuse)
+        said = f"{tmp_path / 'album/7.png'} cannot be read (Permission denied): change that."
+        assert refused(lambda: load_pictures(f"folder:{tmp_path / 'album'}", 16)) == said
+    assert list(cache.iterdir()) == []
+    assert len(load_pictures(f"folder:{tmp_path / 'album'}", 16)) == 20

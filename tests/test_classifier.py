@@ -1,5 +1,7 @@
 """The classifier learns what is easy, says the same each time, and is trained once."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -79,6 +81,35 @@ def test_trained_once(easy: PictureSet, monkeypatch: pytest.MonkeyPatch) -> None
     again = load_classifier(easy, steps=3)
     assert same(again, first)
     assert not again.training
+
+
+@pytest.mark.parametrize("what", ["one pixel", "one label"])
+def test_other_content_of_the_same_size_gets_a_classifier_of_its_own(easy: PictureSet, what: str) -> None:
+    first = load_classifier(easy, steps=1)
+    images, labels = easy.images.clone(), {name: values.clone() for name, values in easy.labels.items()}
+    if what == "one pixel":
+        images[77, 0, 3, 3] ^= 1
+    else:
+        labels["side"][77] ^= 1
+    changed = PictureSet(easy.name, images, labels, easy.values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier_module, "train_classifier", lambda *args: train_classifier(easy, 2))
+        assert not same(load_classifier(changed, steps=1), first)
+
+
+@pytest.mark.parametrize("content", [b"", b"once upon a time", None], ids=["empty", "text", "cut short"])
+def test_damaged_cached_classifier(easy: PictureSet, cache: Path, refused, content: bytes | None) -> None:
+    load_classifier(easy, steps=1)
+    (path,) = cache.iterdir()
+    path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    said = f"The cached classifier {path} is damaged: delete it, and it is trained again."
+    assert refused(lambda: load_classifier(easy, steps=1)) == said
+
+
+def test_too_few_pictures(easy: PictureSet, refused) -> None:
+    few = PictureSet("few", easy.images[:9], {"side": easy.labels["side"][:9]}, {"side": easy.values["side"]})
+    said = "few has 9 pictures, too few for a classifier to learn from and be tested on: use at least 10."
+    assert refused(lambda: train_classifier(few)) == said
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

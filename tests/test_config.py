@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from dcgan_lib.config import PRESETS, Config, InputError, cache_root, data_root, headless, load_config
 
@@ -128,3 +129,16 @@ def test_as_code(changes: dict) -> None:
     config = Config.laptop(**changes)
     assert eval(config.to_code(), {"Config": Config}) == config
     assert "beta2" not in config.to_code()
+
+
+@pytest.mark.parametrize("variable", [None, "0", "1"])
+def test_a_notebook_shows_the_sentence_and_on_demand_the_traceback(variable: str | None, monkeypatch, capsys) -> None:
+    if variable is not None:
+        monkeypatch.setenv("DCGAN_TRACEBACK", variable)
+    shell = InteractiveShell()
+    shell.run_cell("from dcgan_lib.config import Config\nConfig(lr=-1.0)")
+    shown = capsys.readouterr().out.strip()
+    said = "InputError: lr must be a number above 0, and -1.0 is not: change its value."
+    assert shown.splitlines()[-1].endswith(said)
+    assert ("Traceback" in shown) == (variable == "1")
+    assert variable == "1" or shown == said

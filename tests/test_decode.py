@@ -1,11 +1,12 @@
 """Every kind of file becomes the same kind of picture, and every value comes back."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision import transforms
 
 from dcgan_lib.data import decode, denormalize, normalize, to_mode
@@ -101,3 +102,14 @@ def test_exif_orientation(tmp_path: Path) -> None:
     assert upright.size == (20, 40)
     assert upright.getpixel((10, 5)) > 250
     assert upright.getpixel((10, 35)) < 5
+
+
+@pytest.mark.parametrize("error", [SyntaxError("not a TIFF file"), struct.error(), KeyError(274), ValueError("no tag")])
+def test_exif_that_pil_stumbles_over(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is read as it lies. Which parts PIL stumbles over changes from version to version."""
+
+    def stumble(image: Image.Image) -> Image.Image:
+        raise error
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", stumble)
+    assert to_mode(Image.new("RGB", (4, 2), "red"), 3).getpixel((3, 1)) == (255, 0, 0)

@@ -1,5 +1,6 @@
 """The portraits are the same everywhere; their labels are balanced, independent and to be seen in them."""
 
+from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 
@@ -11,9 +12,19 @@ from torch import Tensor
 
 from dcgan_lib import faces
 from dcgan_lib.shapes import Canvas
+from dcgan_lib.sources import find_source
 
 # Pictures 0 to 63 of seed 0. Whoever changes these changes what every trained model was trained on.
 PEOPLE = 5_000
+
+
+PAINTED = {1: "a809614909fd890abd84b5eac00c00465dbb52994554ead3adfaaf9203b63ec5"}
+
+
+def test_another_painter_has_another_version() -> None:
+    """Or caches would keep the pictures of the one before."""
+    assert sha256(Path(__file__).with_name("faces_32.png").read_bytes()).hexdigest() == PAINTED[faces.VERSION]
+    assert f"painter{faces.VERSION}" in find_source("faces").key
 
 
 @pytest.fixture(scope="module")
