@@ -76,7 +76,9 @@ def open_picture(file: Path | BinaryIO) -> Image.Image:
 
 
 def require_room(image: Image.Image, image_size: int) -> None:
-    """Raises ValueError for a picture so long and thin that resizing its shorter side would fill the memory."""
+    """Raises for a picture so large, or so long and thin, that decoding it or resizing it would fill the memory."""
+    if image.width * image.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
     short, long = sorted(image.size)
     if long * image_size * image_size > MOST_PIXELS * short:
         raise ValueError(f"{image.width}x{image.height} is too long and thin to be resized to {image_size} pixels")
