@@ -183,7 +183,7 @@ NAMES = {
     "Korean": "사진",
     "accents apart": "e\u0301te\u0301",
     "emoji": "🙂📷",
-    "not Unicode": b"caf\xe9".decode("utf-8", "surrogateescape"),
+    "not Unicode": b"\xe9t\xe9".decode("utf-8", "surrogateescape"),
     "spaces around": "  two  ",
     "option": "--out",
     "percent and braces": "%s{0}$HOME",
