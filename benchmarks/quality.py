@@ -21,6 +21,7 @@ from dcgan_lib.classifier import Classifier, classify, load_classifier
 from dcgan_lib.config import Config
 from dcgan_lib.data import PictureSet, denormalize, load_pictures
 from dcgan_lib.ladder import TEXTBOOK, Loop, Rung
+from dcgan_lib.loop import heat
 from dcgan_lib.metrics import fid
 from dcgan_lib.progress import progress
 from dcgan_lib.sampling import draw_z, sample
@@ -78,7 +79,7 @@ def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int = 100)
     while trainer.steps_done < config.steps:
         start = time.perf_counter()
         for _ in range(every):
-            trainer.step(trainer._heat(trainer.steps_done / config.steps))
+            trainer.step(heat(config, trainer.steps_done / config.steps))
         seconds += time.perf_counter() - start
         value = judge(trainer.generator, config.latent_dim)
         curve.append({"step": trainer.steps_done, "seconds": round(seconds, 2), "fid": value})

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from dcgan_lib import __main__ as command_line
 from dcgan_lib import checkpoint, metrics
 from dcgan_lib.classifier import load_classifier
 from dcgan_lib.config import Config, load_config
+from dcgan_lib.runs import RunFolder
 from dcgan_lib.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -57,7 +59,7 @@ def test_train_leaves_these_files(cli: Cli, train: list[str], tmp_path: Path) ->
 
 def test_checkpoints_and_frames_on_the_way(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
     saved = []
-    monkeypatch.setattr(command_line.RunFolder, "save", lambda folder, trainer: saved.append(trainer.steps_done))
+    monkeypatch.setattr(RunFolder, "save", lambda folder, trainer: saved.append(trainer.steps_done))
     cli(*train, "--steps", "28", "--save-every", "10", "--out", tmp_path / "run")
     assert saved == [10, 20, 28]
     assert [int(path.stem) for path in sorted((tmp_path / "run/progress").iterdir())] == [0, 25, 28]
@@ -68,12 +70,13 @@ def test_interrupted_run_is_saved(cli: Cli, train: list[str], tmp_path: Path, mo
 
     def interrupted(trainer: Trainer, heat: float) -> None:
         if trainer.steps_done == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         step(trainer, heat)
 
     monkeypatch.setattr(Trainer, "step", interrupted)
     status, out, _ = cli(*train, "--steps", "9", "--out", tmp_path / "run")
-    assert (status, out.splitlines()[0]) == (0, "2 steps done. Written:")
+    said = ["Stopped after step 3, as asked: the run can go on from there.", "3 steps done. Written:"]
+    assert (status, out.splitlines()[:2]) == (0, said)
     assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES
 
 
@@ -94,7 +97,12 @@ def test_resume_takes_another_lr_and_nothing_that_makes_it_another_run(cli: Cli,
     cli(*train, "--steps", "1", "--out", tmp_path)
     status, _, err = cli("train", "--resume", "--out", tmp_path, "--seed", "5", "--g-width", "9")
     assert (status, "was trained with another g_width and seed" in err) == (2, True)
-    assert cli("train", "--resume", "--out", tmp_path, "--steps", "2", "--lr", "0.5", "--beta1", "0.1")[0] == 0
+    assert (
+        cli("train", "--resume", "--allow-changes", "--out", tmp_path, "--steps", "2", "--lr", "0.5", "--beta1", "0.1")[
+            0
+        ]
+        == 0
+    )
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["lr"], config["beta1"], config["steps"]) == (0.5, 0.1, 2)
 
