@@ -138,6 +138,7 @@ class RunFolder:
         if self.keep > 1 and self._newest not in (None, step) and newest.exists():
             with newest.open("rb") as whole:  # a copy, and no link: not every file system has links
                 write_file(self._numbered(self._newest), lambda file: shutil.copyfileobj(whole, file))
+        self._newest = None  # an error on the way leaves the old one or the new one
         trainer.save(newest)
         self._newest = step
         old = [path for path in self.path.glob("checkpoint-*.pt") if (n := path.stem[11:]).isdigit() and int(n) < step]
