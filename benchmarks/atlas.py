@@ -9,6 +9,7 @@ samples each, rows by beta1, columns by lr). Takes about fifteen minutes on one 
 import csv
 import io
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from dcgan_lib.checkpoint import write_file, write_text
 from dcgan_lib.config import Config
 from dcgan_lib.data import denormalize, load_pictures
+from dcgan_lib.divergence import Diverged
 from dcgan_lib.grids import grid
 from dcgan_lib.metrics import measure
 from dcgan_lib.progress import progress
@@ -35,7 +37,8 @@ def main() -> None:
     rows, tiles = [("lr", "beta1", "fid", "covered", "verdict")], []
     for beta1, lr in progress([(beta1, lr) for beta1 in BETA1S for lr in LRS], desc="atlas"):
         session = Session(Trainer(begin.replace(lr=lr, beta1=beta1), pictures))
-        session.advance(STEPS)
+        with suppress(Diverged):  # a setting of the atlas is allowed to be a bad one
+            session.advance(STEPS)
         images = session.trainer.sample(draw_z(SAMPLES, begin.latent_dim, SEED, "atlas"))
         tiles.append(grid(images[:16], columns=4))
         finite = math.isfinite(images.mean().item())

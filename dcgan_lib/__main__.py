@@ -9,93 +9,24 @@ import io
 import json
 import re
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
 
 from dcgan_lib import checkpoint, endings, parallel
-from dcgan_lib.config import PRESETS, Config, InputError, default_preset, load_config
+from dcgan_lib.config import PRESETS, InputError, default_preset, load_config
 from dcgan_lib.data import denormalize, load_pictures
 from dcgan_lib.grids import save_grid
 from dcgan_lib.metrics import measure
-from dcgan_lib.runs import CHECKPOINT, GENERATOR, RunFolder, free_folder
+from dcgan_lib.runs import GENERATOR, RunFolder
 from dcgan_lib.sampling import draw_z, sample
-from dcgan_lib.trainer import STEERABLE, Trainer
+from dcgan_lib.train import Train
 
-FRAME_EVERY = 25
 MOST = 1_000_000
 """Pictures at once; they have to fit into the memory."""
-
-
-@dataclass
-class Train:
-    """Train a DCGAN and leave a folder with its weights, history and pictures."""
-
-    config: tyro.conf.OmitArgPrefixes[Config]
-    preset: Literal["paper", "laptop", "ci"] = "laptop"
-    """Where the options below get their defaults from."""
-    seconds: float | None = None
-    """Stop after so many seconds instead of after --steps."""
-    out: Path | None = None
-    """The folder to write; left out: a new one below runs/."""
-    resume: bool = False
-    """Go on with the run in --out, with its own options, to its --steps or for more --seconds."""
-    save_every: int = 500
-    """Write a checkpoint every so many steps, besides the one at the end."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.save_every < 2**63:
-            raise InputError(
-                f"--save-every must be at least 1, and below 2**63, and {self.save_every} is not: change its value."
-            )
-        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
-            raise InputError(f"--seconds must be 0 or more, and {self.seconds:g} is not: change its value.")
-
-    def main(self) -> None:
-        if self.resume:
-            folder = RunFolder(self.out)
-            trainer = Trainer.load(folder.path / CHECKPOINT)
-            changed = [
-                f.name for f in fields(Config) if getattr(self.config, f.name) != getattr(trainer.config, f.name)
-            ]
-            if fixed := [name for name in changed if name not in STEERABLE]:
-                raise InputError(
-                    f"{self.out} was trained with another {' and '.join(fixed)}: leave these options out to go on with "
-                    "it, or start a new run without --resume."
-                )
-            trainer.set(**{name: getattr(self.config, name) for name in STEERABLE})
-            if parallel.is_first():
-                folder.drop_frames_after(trainer.steps_done)
-        else:
-            folder = RunFolder(self.out or free_folder(self.config))
-            folder.require_empty()
-            trainer = Trainer(self.config)
-            if parallel.is_first():
-                folder.add_frame(trainer)
-
-        if parallel.size() > 1 and parallel.is_first():
-            batch = trainer.config.batch_size
-            print(f"{parallel.size()} processes with {batch // parallel.size()} of each batch's {batch} pictures.")
-
-        def report(trainer: Trainer) -> None:
-            if not parallel.is_first():
-                return
-            if trainer.steps_done % FRAME_EVERY == 0:
-                folder.add_frame(trainer)
-            if trainer.steps_done % self.save_every == 0:
-                folder.save(trainer)
-
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the run early and loses nothing
-            trainer.train(seconds=self.seconds, every=np.gcd(FRAME_EVERY, self.save_every), on_progress=report)
-        if not parallel.is_first():
-            return
-        folder.add_frame(trainer)
-        folder.save(trainer)
-        folder.save_gif()
-        print(f"{trainer.steps_done} steps done. Written:", *folder.written(), sep="\n  ")
 
 
 @dataclass
@@ -171,7 +102,7 @@ def parse(args: list[str]) -> Train | Sample | Evaluate:
         raise InputError("--resume needs the folder of the run to go on with: add --out.")
     if known.resume and known.preset:
         raise InputError("--resume goes on with the run's own options, so --preset has no effect: leave it out.")
-    config = checkpoint.load(known.out / CHECKPOINT)[0] if known.resume else load_config(known.preset)
+    config = RunFolder(known.out).config() if known.resume else load_config(known.preset)
     commands = (
         Annotated[Train, tyro.conf.subcommand("train", default=Train(config, preset=known.preset or default_preset()))]
         | Annotated[Sample, tyro.conf.subcommand("sample")]

@@ -177,16 +177,24 @@ def data_root() -> Path:
 def cache_root() -> Path:
     """Where decoded pictures are kept: `DCGAN_CACHE`, or data/cache of the project.
 
-    A data root of one's own (`DCGAN_DATA`) may be read-only or shared: caches then go to the user's cache folder.
+    A data root of one's own (`DCGAN_DATA`) may be read-only or shared, and so may the project; installed as a package,
+    there is no project. Caches then go to the user's cache folder.
 
     Raises:
         InputError: there is no such folder, because the user has no home.
     """
     if chosen := os.environ.get("DCGAN_CACHE"):
         return Path(chosen)
-    if not os.environ.get("DCGAN_DATA"):
-        return data_root() / "cache"
+    project, cache = Path(__file__).parent.parent, data_root() / "cache"
+    if not os.environ.get("DCGAN_DATA") and (project / "pyproject.toml").exists() and _writable(cache):
+        return cache
     user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
     if str(user).startswith("~"):  # a container's user may have none
         raise InputError("You have no home folder to keep decoded pictures in: set DCGAN_CACHE to a folder.")
     return Path(user) / "dcgan_lib"
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made in it, or, where it is not there yet, it can be made."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return os.access(there, os.W_OK)

@@ -1,9 +1,10 @@
 """Where a run computes, in which precision, and how its pictures get there."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Adam
 
-from dcgan_lib.config import InputError
+from dcgan_lib.config import Config, InputError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -40,6 +41,12 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "bfloat16" and not fast and device.type != "cpu":
         raise InputError(f"The device {device} has no bfloat16: choose precision float32 or auto.")
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else torch.float32
+
+
+def adam(network: nn.Module, config: Config) -> Adam:
+    """The config's Adam for a network that is on its device: one pass over the weights where that one can."""
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")  # elsewhere a dozen passes
+    return Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=fused)
 
 
 def resident(images: Tensor, device: torch.device) -> Tensor:

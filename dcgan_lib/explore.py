@@ -57,6 +57,6 @@ def explore(draw: Callable[..., Figure | Image.Image], **controls: widgets.Widge
     display(widgets.VBox([*controls.values(), said, picture]))
 
 
-def error_text(error: Exception) -> str:
+def error_text(error: BaseException) -> str:
     """An error as a red line for a widget."""
     return f"<span style='color:#d64545'>{html.escape(f'{type(error).__name__}: {error}')}</span>"

@@ -19,7 +19,8 @@ class History:
     """
 
     def __init__(self, rows: Tensor | None = None) -> None:
-        self._rows = torch.empty(0, len(COLUMNS)) if rows is None else rows
+        self._table = torch.empty(0, len(COLUMNS)) if rows is None else rows  # with room for rows to come
+        self._count = len(self._table)
         self._fresh: list[Tensor] = []
 
     def append(self, row: Tensor) -> None:
@@ -28,14 +29,19 @@ class History:
 
     @property
     def rows(self) -> Tensor:
-        """All rows, float32 (steps, 5), on the CPU."""
+        """All rows, float32 (steps, 5), on the CPU; they share memory with the table, which only grows behind them."""
         if self._fresh:
-            self._rows = torch.cat([self._rows, torch.stack(self._fresh).float().cpu()])
+            first, self._count = self._count, len(self)
+            if self._count > len(self._table):  # twice the room, or each reading would copy a long run's rows
+                room = torch.empty(max(self._count, 2 * len(self._table)), len(COLUMNS))
+                room[:first] = self._table[:first]
+                self._table = room
+            self._table[first : self._count] = torch.stack(self._fresh)
             self._fresh = []
-        return self._rows
+        return self._table[: self._count]
 
     def __len__(self) -> int:
-        return len(self._rows) + len(self._fresh)
+        return self._count + len(self._fresh)
 
     def __getitem__(self, column: str) -> np.ndarray:
         """One column as a NumPy array; `step` counts from 1."""

@@ -76,7 +76,7 @@ class TrainingLab:
             try:
                 self.error = None
                 act()
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
                 self.error = error
                 self._rest()
                 if headless():
@@ -91,8 +91,7 @@ class TrainingLab:
         self._say()
 
     def _stop_the_others(self) -> None:
-        other = TrainingLab._training()
-        if other is not None and other is not self and other.running:
+        if (other := TrainingLab._training()) is not None and other is not self and other.running:
             other.stop()
 
     def stop(self) -> None:
@@ -103,6 +102,7 @@ class TrainingLab:
     def _rest(self) -> None:
         self.running = False
         self._ticker.turn(False)
+        self.verdict.value = board.verdict_html(self.session.verdict())
         self._say()
 
     def reset(self) -> None:

@@ -21,6 +21,10 @@ LOST = (
     "A process of this run is gone, so the others have stopped: the run's folder holds its last whole checkpoint; "
     "go on with --resume and --out, with any number of processes."
 )
+STOPPED = (
+    "Ctrl-C has stopped the processes of this run: the run's folder holds its last whole checkpoint; "
+    "go on with --resume and --out, with any number of processes."
+)
 
 
 @contextmanager
@@ -30,7 +34,8 @@ def team() -> Iterator[None]:
     Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
 
     Raises:
-        InputError: another process is gone, or this machine has fewer GPUs than processes.
+        InputError: another process is gone, somebody has pressed Ctrl-C (the processes are at different places of a
+            step then, so nothing more is saved), or this machine has fewer GPUs than processes.
     """
     if not dist.is_torchelastic_launched():
         yield
@@ -38,6 +43,7 @@ def team() -> Iterator[None]:
     store, rank, count = next(dist.rendezvous("env://"))
     try:
         signal.signal(signal.SIGTERM, _stop)  # torchrun's way of telling that another process is gone
+        signal.signal(signal.SIGINT, _stop)
         if torch.cuda.is_available():
             gpus, local = torch.cuda.device_count(), dist.get_node_local_rank()
             if local >= gpus:
@@ -57,8 +63,8 @@ def team() -> Iterator[None]:
         raise
 
 
-def _stop(*_: Any) -> None:
-    raise InputError(LOST)
+def _stop(number: int, _frame: Any) -> None:
+    raise InputError(STOPPED if number == signal.SIGINT else LOST)
 
 
 def size() -> int:

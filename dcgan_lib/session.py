@@ -18,6 +18,7 @@ from dcgan_lib.config import Config
 from dcgan_lib.data import normalize
 from dcgan_lib.grids import grid, save_gif
 from dcgan_lib.history import History
+from dcgan_lib.interrupt import stop_button
 from dcgan_lib.judge import LOOK_EVERY, Look, Verdict, judge, look, spread
 from dcgan_lib.runs import CHECKPOINT, free_folder
 from dcgan_lib.trainer import STATEFUL, Trainer
@@ -84,14 +85,21 @@ class Session:
 
         Args:
             player: "generator" or "discriminator" lets only that one learn.
+
+        Raises:
+            Diverged: see `Trainer.parts`; after `reset` all is well.
+            KeyboardInterrupt: somebody has pressed Ctrl-C or the stop button; the step that was on its way is whole.
         """
         self._finish()
         first, start = self.trainer.steps_done, time.perf_counter()
-        while self.trainer.steps_done - first != steps:
-            self.trainer.step(player=player)
-            self._look()
-            if seconds is not None and time.perf_counter() - start >= seconds:
-                break
+        with stop_button() as pressed:
+            while self.trainer.steps_done - first != steps:
+                self.trainer.step(player=player)
+                self._look()
+                if pressed():
+                    raise KeyboardInterrupt(f"stopped after step {self.trainer.steps_done}, as asked")
+                if seconds is not None and time.perf_counter() - start >= seconds:
+                    break
 
     def next_part(self) -> Part:
         """Slow motion: do the next part of a step, and say what it was."""

@@ -1,23 +1,21 @@
 """The loop that repeats one step, and all that a run consists of. Taught in notebooks/07_training.ipynb."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
 
-from dcgan_lib import checkpoint, parallel
+from dcgan_lib import checkpoint, loop, parallel
 from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet, load_pictures, require_pictures
-from dcgan_lib.device import choose_device, choose_dtype, resident
+from dcgan_lib.device import adam, choose_device, choose_dtype, resident
+from dcgan_lib.divergence import Guard
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
-from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import Part, step_parts, train_step
@@ -26,7 +24,9 @@ from dcgan_lib.verify import require_fit
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
 STEERABLE = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing", "steps", "cool_down")
-"""What of its config a run may change on the way; the rest is what makes it the same run."""
+"""What of its config a run may change on the way."""
+MOVABLE = ("device", "precision")
+"""What may change too when a run is loaded; all the rest is what makes it the same run."""
 
 
 class Trainer:
@@ -65,17 +65,14 @@ class Trainer:
         self.generator = self._place(generator or default_generator)
         self.discriminator = self._place(discriminator or default_discriminator)
         self._players = parallel.replicate(self.generator), parallel.replicate(self.discriminator)
-        self.g_optimizer, self.d_optimizer = self._adam(self.generator), self._adam(self.discriminator)
+        self.g_optimizer, self.d_optimizer = (adam(n, self.config) for n in (self.generator, self.discriminator))
         self.history = History()
+        self.guard = Guard(self.device)
 
     def _place(self, network: nn.Module) -> nn.Module:
         if self.config.sync_batch_norm and parallel.size() > 1:
             network = synchronise(network, self.device)
         return network.to(self.device, memory_format=torch.channels_last)  # pixels' channels side by side: faster
-
-    def _adam(self, network: nn.Module) -> Adam:
-        fused = self.device.type in ("cpu", "cuda")  # one pass over the weights instead of a dozen
-        return Adam(network.parameters(), self.config.lr, (self.config.beta1, self.config.beta2), fused=fused)
 
     @property
     def steps_done(self) -> int:
@@ -93,8 +90,7 @@ class Trainer:
         Raises:
             InputError: a value is out of its range, or not steerable; then nothing is changed.
         """
-        if fixed := [name for name in changes if name not in STEERABLE]:
-            raise InputError(f"{fixed[0]} cannot change during a run: start a new Trainer with it.")
+        _require_same_run(changes, STEERABLE)
         self.config = self.config.replace(**changes)
 
     def step(self, heat: float = 1.0, player: str | None = None) -> Tensor:
@@ -108,6 +104,9 @@ class Trainer:
         Args:
             heat: a factor on the learning rates.
             player: "generator" or "discriminator" lets only that one learn.
+
+        Raises:
+            Diverged: a loss is not finite; an accelerator's are looked at every 50 steps.
         """
         config = self.config
         betas = config.beta1, config.beta2
@@ -122,6 +121,7 @@ class Trainer:
         for part in step_parts(*networks, g_optimizer, d_optimizer, *self._draw(), **options):
             if part.row is not None:
                 self.history.append(parallel.average(part.row))
+                self.guard.after_step(part.row, self.steps_done, self.history)
             yield part
 
     def _draw(self, turn: int = 0) -> tuple[Tensor, Tensor]:
@@ -132,11 +132,6 @@ class Trainer:
         z = torch.randn(config.batch_size, config.latent_dim, generator=rng(seed, "z", step))
         return real, z[self._rows].to(self.device)
 
-    def _heat(self, done: float) -> float:
-        """The factor on lr when this share of the run is done; beyond its end a run is hot again."""
-        left = 1 - done
-        return min(1.0, left / self.config.cool_down) if self.config.cool_down and left > 0 else 1.0
-
     def train(
         self,
         steps: int | None = None,
@@ -146,54 +141,57 @@ class Trainer:
     ) -> None:
         """Train for so many steps or seconds, whichever ends first; without both, to the end of `config.steps`.
 
-        `config.cool_down` is a share of `seconds` where these are given, else of `config.steps`.
+        `config.cool_down` is a share of `seconds` where these are given, else of `config.steps`. Ctrl-C or the
+        notebook's stop button end it early, after a whole step; pressed again, at once: see `interrupt.stop_button`.
 
         Args:
             on_progress: called with the trainer after every `every` steps, and after the last one.
 
         Raises:
             InputError: steps or seconds is negative.
+            Diverged: a loss is not finite.
         """
-        if min(steps or 0, seconds or 0) < 0:
-            raise InputError("steps and seconds must be 0 or more: choose a positive number.")
-        if steps is None and seconds is None:
-            steps = max(0, self.config.steps - self.steps_done)
-        first, start, passed = self.steps_done, time.perf_counter(), 0.0
-        total, unit = (steps, "step") if seconds is None else (seconds, "s")
-        look = {"bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}", "disable": not parallel.is_first()}
-        with progress(total=total, unit=unit, **look) as bar:
-            while bar.n < total and (steps is None or self.steps_done - first < steps):
-                self.step(self._heat(passed / seconds if seconds else self.steps_done / max(1, self.config.steps)))
-                done, passed = self.steps_done - first, time.perf_counter() - start
-                passed = parallel.of_first(passed) if seconds else passed
-                bar.n = done if seconds is None else min(passed, seconds)
-                if self.steps_done % every == 0 or bar.n == total or done == steps:
-                    losses = ", ".join(f"{name} {self.history[name][-1]:.2f}" for name in ("d_loss", "g_loss"))
-                    speed = done * self.config.batch_size / passed
-                    bar.set_postfix_str(f"step {self.steps_done}, {losses}, {speed:.0f} images/s")
-                    if on_progress:
-                        on_progress(self)
+        loop.run(self, steps, seconds, every, on_progress)
 
     def sample(self, z: Tensor | None = None, train_mode: bool = False) -> Tensor:
         """Pictures for z (N, latent_dim), left out: for `fixed_z`; see `sampling.sample`."""
         return sample(self.generator, self.fixed_z if z is None else z, train_mode)
 
     def save(self, path: Path | str) -> None:
-        """Write a checkpoint from which `load` goes on exactly; see `checkpoint.write_file` for what can go wrong."""
-        state = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        checkpoint.save(path, self.config, {**state, "history": self.history.rows})
-
-    @classmethod
-    def load(cls, path: Path | str, pictures: PictureSet | None = None) -> Self:
-        """The run that `save` wrote, ready for its next step.
+        """Write a checkpoint from which `load` goes on exactly.
 
         Raises:
-            InputError: there is no such file, or it is no checkpoint of such a run.
+            Diverged: a loss or a weight is not finite; an earlier checkpoint of that name is as it was.
+            InputError: see `checkpoint.write_file`.
+        """
+        self.guard.losses(self.history)
+        self.guard.weights(self.steps_done, generator=self.generator, discriminator=self.discriminator)
+        state = {name: getattr(self, name).state_dict() for name in STATEFUL}
+        checkpoint.save(path, self.config, {**state, "history": self.history.rows.clone()})
+        self.guard.saved(path, self.steps_done)
+
+    @classmethod
+    def load(cls, path: Path | str, pictures: PictureSet | None = None, **changes: Any) -> Self:
+        """The run that `save` wrote, ready for its next step.
+
+        Args:
+            changes: new values for any of `STEERABLE` and `MOVABLE`.
+
+        Raises:
+            InputError: there is no such file, it is no checkpoint of such a run, or a change is out of range or would
+                make it another run.
         """
         config, state = checkpoint.load(path)
-        trainer = cls(config, pictures)
+        _require_same_run(changes, (*STEERABLE, *MOVABLE))
+        trainer = cls(config.replace(**changes), pictures)
         require_fit(path, state, {name: getattr(trainer, name) for name in STATEFUL})
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(state[name])
         trainer.history = History(state["history"])
+        trainer.guard.saved(path, trainer.steps_done)
         return trainer
+
+
+def _require_same_run(changes: Iterable[str], free: tuple[str, ...]) -> None:
+    if fixed := [name for name in changes if name not in free]:
+        raise InputError(f"{fixed[0]} cannot change during a run: start a new Trainer with it.")

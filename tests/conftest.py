@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dcgan_lib import __main__ as command_line
 from dcgan_lib.config import Config, InputError
@@ -78,6 +80,22 @@ def pictures() -> PictureSet:
     """21 grey pictures of noise in three classes."""
     images = torch.randint(0, 256, (21, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return PictureSet("noise", images, {"class": torch.arange(21) % 3}, {"class": ("a", "b", "c")})
+
+
+@pytest.fixture(scope="session")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """150 pictures of noise."""
+    folder, noise = tmp_path_factory.mktemp("album"), np.random.default_rng(0)
+    for i in range(150):
+        Image.fromarray(noise.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def train(album: Path) -> list[str]:
+    """The words of a small run, without --steps and --out."""
+    sizes = ["--image-size=16", "--g-width=2", "--d-width=2", "--batch-size=4", "--latent-dim=8"]
+    return ["train", "--data", f"folder:{album}", *sizes, "--precision=float32", "--device=cpu"]
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 import errno
 import os
+import stat
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from dcgan_lib import checkpoint
-from dcgan_lib.checkpoint import load, load_generator, save, save_generator, write_file, write_text
+from dcgan_lib.checkpoint import load, load_generator, remove_stale, save, save_generator, write_file, write_text
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.networks import Generator, build_networks
 
@@ -43,7 +47,43 @@ def test_file_has_no_name_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: 
     path, synced = tmp_path / "file", []
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(path.exists()))
     write_text(path, "text")
-    assert synced == [False]
+    assert synced[0] is False
+    assert synced[1:] == [True] * (os.name == "posix")  # then its name is put there too: the folder
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool):
+    """Some systems do not know how; an error of the disk is one."""
+    fsync = os.fsync
+
+    def fail(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(InputError, match="could not be written") if refused else nullcontext():
+        write_text(tmp_path / "file", "text")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        ours, theirs = (f"run.pt.{process}.part" for process in (os.getpid(), alive.pid))
+        left = f"run.pt.{gone.pid}.part"
+        others = ["run.pt", f"run.{gone.pid}", "notes.part", "my.notes.part"]
+        for name in (ours, theirs, left, *others):
+            (tmp_path / name).touch()
+        remove_stale(tmp_path, idle_seconds=60)
+        assert (tmp_path / left).exists()
+        os.utime(tmp_path / left, (1, 1))
+        remove_stale(tmp_path, idle_seconds=60)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ours, theirs, *others])
+        alive.communicate(b"\n")
+    remove_stale(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ours, *others])
+    remove_stale(tmp_path / "nowhere")
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

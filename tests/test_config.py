@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from dcgan_lib import config
 from dcgan_lib.config import PRESETS, Config, InputError, cache_root, data_root, headless, load_config
 
 
@@ -124,11 +126,25 @@ def test_folders(variables: dict[str, str], data: str, cache: str, monkeypatch: 
     assert cache_root() == Path(cache.replace("PROJECT", project))
 
 
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_project_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """Read-only, or a package below site-packages, where nobody looks for pictures."""
+    for name in ("DCGAN_DATA", "DCGAN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "user")
+    monkeypatch.setattr(config, "__file__", str(tmp_path / "dcgan_lib/config.py"))
+    if not installed:
+        (tmp_path / "pyproject.toml").touch()
+        assert cache_root() == tmp_path / "data/cache"
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert cache_root() == Path("user/dcgan_lib")
+
+
 @pytest.mark.parametrize("changes", [{}, {"lr": 5e-3, "d_lr": 1e-3, "seed": 7}, {"data": "folder:it's \\ mine"}])
 def test_as_code(changes: dict) -> None:
-    config = Config.laptop(**changes)
-    assert eval(config.to_code(), {"Config": Config}) == config
-    assert "beta2" not in config.to_code()
+    changed = Config.laptop(**changes)
+    assert eval(changed.to_code(), {"Config": Config}) == changed
+    assert "beta2" not in changed.to_code()
 
 
 @pytest.mark.parametrize("variable", [None, "0", "1"])

@@ -34,6 +34,19 @@ def test_reading_in_between_loses_nothing() -> None:
     assert history["g_loss"].tolist() == [1, 11, 7]
 
 
+def test_rows_that_were_read_stay_as_they_are_and_are_not_copied_again() -> None:
+    stored = torch.rand(3, 5)
+    history, seen, homes = History(stored), [], set()
+    for step in range(3, 300):
+        history.append(torch.full((5,), float(step)))
+        seen.append((history.rows, history.rows.clone()))
+        homes.add(history.rows.data_ptr())
+    assert all(torch.equal(rows, copy) for rows, copy in seen)
+    assert history["d_x"][3:].tolist() == list(range(3, 300))
+    assert torch.equal(history.rows[:3], stored)
+    assert len(homes) < 10  # 297 readings
+
+
 def test_goes_on_from_stored_rows() -> None:
     history = History(filled(2).rows)
     history.append(torch.zeros(5))

@@ -11,100 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dcgan_lib import __main__ as command_line
-from dcgan_lib import checkpoint, metrics
+from dcgan_lib import metrics
 from dcgan_lib.classifier import load_classifier
 from dcgan_lib.config import Config, load_config
-from dcgan_lib.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("cache")
-SMALL = ["--image-size=16", "--g-width=2", "--d-width=2", "--batch-size=4", "--latent-dim=8"]
-PLAIN = ["--precision=float32", "--device=cpu"]
 FILES = {"config.json", "history.csv", "checkpoint.pt", "generator.safetensors", "samples.png", "progress.gif"}
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """150 pictures of noise."""
-    folder, noise = tmp_path_factory.mktemp("album"), np.random.default_rng(0)
-    for i in range(150):
-        Image.fromarray(noise.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
-    return folder
-
-
-@pytest.fixture
-def train(album: Path) -> list[str]:
-    """The words of a small run, without --steps and --out."""
-    return ["train", "--data", f"folder:{album}", *SMALL, *PLAIN]
-
-
-def test_train_leaves_these_files(cli: Cli, train: list[str], tmp_path: Path) -> None:
-    status, out, err = cli(*train, "--steps", "3", "--out", tmp_path / "run")
-    assert (status, err) == (0, "")
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, "progress"}
-    assert out.startswith("3 steps done.")
-    assert {Path(line.strip()) for line in out.splitlines()[1:]} == {tmp_path / "run" / name for name in FILES}
-    table = (tmp_path / "run/history.csv").read_text().splitlines()
-    assert table[0].split(",")[0] == "step"
-    assert [line.split(",")[0] for line in table[1:]] == ["1", "2", "3"]
-    config = json.loads((tmp_path / "run/config.json").read_text())
-    assert (config["image_size"], config["channels"], config["steps"], config["batch_size"]) == (16, 3, 3, 4)
-
-
-def test_checkpoints_and_frames_on_the_way(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
-    saved = []
-    monkeypatch.setattr(command_line.RunFolder, "save", lambda folder, trainer: saved.append(trainer.steps_done))
-    cli(*train, "--steps", "28", "--save-every", "10", "--out", tmp_path / "run")
-    assert saved == [10, 20, 28]
-    assert [int(path.stem) for path in sorted((tmp_path / "run/progress").iterdir())] == [0, 25, 28]
-
-
-def test_interrupted_run_is_saved(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
-    step = Trainer.step
-
-    def interrupted(trainer: Trainer, heat: float) -> None:
-        if trainer.steps_done == 2:
-            raise KeyboardInterrupt
-        step(trainer, heat)
-
-    monkeypatch.setattr(Trainer, "step", interrupted)
-    status, out, _ = cli(*train, "--steps", "9", "--out", tmp_path / "run")
-    assert (status, out.splitlines()[0]) == (0, "2 steps done. Written:")
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= FILES
-
-
-def test_resumed_run_equals_an_uninterrupted_one(cli: Cli, train: list[str], tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    cli(*train, "--steps", "5", "--out", whole)
-    cli(*train, "--steps", "2", "--out", parts)
-    status, out, err = cli("train", "--resume", "--steps", "5", "--out", parts)
-    assert (status, out.splitlines()[0], err) == (0, "5 steps done. Written:", "")
-    for name in FILES - {"progress.gif", "checkpoint.pt"}:
-        assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
-    (config, a), (other, b) = (checkpoint.load(folder / "checkpoint.pt") for folder in (whole, parts))
-    assert config == other
-    torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def test_resume_takes_another_lr_and_nothing_that_makes_it_another_run(cli: Cli, train: list[str], tmp_path) -> None:
-    cli(*train, "--steps", "1", "--out", tmp_path)
-    status, _, err = cli("train", "--resume", "--out", tmp_path, "--seed", "5", "--g-width", "9")
-    assert (status, "was trained with another g_width and seed" in err) == (2, True)
-    assert cli("train", "--resume", "--out", tmp_path, "--steps", "2", "--lr", "0.5", "--beta1", "0.1")[0] == 0
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert (config["lr"], config["beta1"], config["steps"]) == (0.5, 0.1, 2)
-
-
-def test_refuses_to_overwrite(cli: Cli, train: list[str], tmp_path: Path) -> None:
-    cli(*train, "--steps", "1", "--out", tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
-    status, _, err = cli(*train, "--steps", "2", "--out", tmp_path)
-    assert (status, "holds a run already: add --resume" in err) == (2, True)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 @pytest.fixture

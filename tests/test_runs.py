@@ -1,5 +1,6 @@
 """A run's folder holds the files that the docstring lists, and never overwrites another run."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -19,7 +20,6 @@ from dcgan_lib.trainer import Trainer
 
 def test_files(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
     folder, trainer = RunFolder(tmp_path / "runs/one"), Trainer(tiny, pictures)
-    folder.require_empty()
     folder.add_frame(trainer)
     trainer.train(2)
     folder.add_frame(trainer)
@@ -40,20 +40,104 @@ def test_files(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.pt"])
-def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, name: str) -> None:
+def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path, tiny: Config, name: str) -> None:
     (tmp_path / "notes.txt").touch()
-    RunFolder(tmp_path).require_empty()
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match="holds a run already: add --resume"):
-        RunFolder(tmp_path).require_empty()
+    with pytest.raises(InputError, match="holds a run already: add --resume"), RunFolder(tmp_path).begin(tiny):
+        pytest.fail("it was begun")
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", name}
 
 
-def test_frames_of_steps_taken_again_are_dropped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [InputError, KeyboardInterrupt])
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path, tiny: Config, error: type[BaseException]) -> None:
+    for path in (tmp_path / "new/runs/one", tmp_path):
+        with pytest.raises(error), RunFolder(path).begin(tiny):
+            assert (path / "config.json").exists()
+            raise error
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_checkpoint_yet_goes_on_from_its_beginning(tmp_path: Path, tiny: Config, cache: Path) -> None:
+    config = tiny.replace(data="digits")
+    with RunFolder(tmp_path).begin(config):
+        pass
+    assert RunFolder(tmp_path).config() == config
+    trainer = RunFolder(tmp_path).load(lr=0.5)
+    assert (trainer.steps_done, trainer.config) == (0, config.replace(channels=1, lr=0.5))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="config.json is not a whole config"):
+        RunFolder(tmp_path).config()
+    with pytest.raises(InputError, match="There is no checkpoint"):
+        RunFolder(tmp_path / "nowhere").config()
+
+
+def test_frames_that_are_made_again_are_dropped(tmp_path: Path) -> None:
     (tmp_path / "progress").mkdir()
-    for step in (0, 25, 50, 75):
+    for step in (0, 25, 37, 50, 75, 10_000_000):
         (tmp_path / "progress" / f"{step:07d}.png").touch()
-    RunFolder(tmp_path).drop_frames_after(50)
-    assert sorted(int(path.stem) for path in (tmp_path / "progress").iterdir()) == [0, 25, 50]
+    (tmp_path / "progress/mine.png").touch()
+    RunFolder(tmp_path).tidy(50)
+    assert {path.stem for path in (tmp_path / "progress").iterdir()} == {"0000000", "0000025", "0000050", "mine"}
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, []), (2, [4]), (3, [3, 4]), (9, [0, 1, 2, 3, 4])])
+def test_older_checkpoints(tmp_path: Path, tiny: Config, pictures: PictureSet, keep: int, kept: list[int]) -> None:
+    folder, trainer = RunFolder(tmp_path, keep), Trainer(tiny, pictures)
+    (tmp_path / "checkpoint-best.pt").touch()
+    (tmp_path / "checkpoint-0000099.pt").touch()  # of a run that was longer: not ours to remove
+    for step in range(6):
+        if step:
+            trainer.step()
+        for _ in range(2):  # the same step twice is one
+            folder.save(trainer)
+    older = {path.name for path in tmp_path.glob("checkpoint-*.pt")} - {"checkpoint-best.pt", "checkpoint-0000099.pt"}
+    assert older == {f"checkpoint-{step:07d}.pt" for step in kept}
+    assert len(list(tmp_path.glob("checkpoint-*.pt"))) == len(kept) + 2
+    for step in kept:
+        assert Trainer.load(tmp_path / f"checkpoint-{step:07d}.pt", pictures).steps_done == step
+    assert Trainer.load(tmp_path / "checkpoint.pt", pictures).steps_done == 5
+
+
+def test_a_full_disk_leaves_whole_files(
+    tmp_path: Path, tiny: Config, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says so at every call in turn: each file is then the earlier one or the new one."""
+    folder, trainer = RunFolder(tmp_path, keep=2), Trainer(tiny, pictures)
+
+    def write() -> dict[Path, bytes]:
+        folder.add_frame(trainer)
+        folder.save(trainer)
+        folder.save_gif()
+        return read()
+
+    def read() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    before = write()
+    trainer.step()
+    fsync, calls, refused = os.fsync, [], 0
+
+    def full(file: int) -> None:
+        calls.append(file)
+        if len(calls) == refused + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    seen, after = [], None
+    while after is None:
+        calls.clear()
+        try:
+            after = write()
+        except InputError as error:
+            refused += 1
+            assert "could not be written (No space left on device): choose a folder with room" in str(error)
+            seen.append(read())
+    assert refused == len(calls) == 14  # seven files, each with its folder
+    for files in seen:
+        assert all(content in (before.get(path), after[path]) for path, content in files.items())
+        assert Trainer.load(tmp_path / "checkpoint.pt", pictures).steps_done == 1
+    assert seen[0] == before
 
 
 def test_animation_of_more_frames_than_files_may_be_open(tmp_path: Path) -> None:
@@ -81,3 +165,17 @@ def test_free_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert free_folder(Config(data="mnist")) == Path("runs", free)
     assert free_folder(Config(data="folder:my/holiday photos")) == Path("runs/holiday_photos")
     assert free_folder(Config(data="folder:..")).parent == Path("runs")
+
+
+@pytest.mark.parametrize(
+    "name", ["con", "NUL", "Aux", "com1", "lpt9", 'a<b>:"|?*', "dots...", "trailing ", "x" * 255, "ü" * 127, "日本語"]
+)
+def test_names_that_every_system_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("", "-2"):
+        stem = free_folder(Config(data=f"folder:photos/{name}")).name
+        assert not set('<>:"/\\|?*') & set(stem)
+        assert stem.upper() not in {"CON", "NUL", "AUX", "COM1", "LPT9"}
+        assert stem.strip(". ") == stem
+        assert stem.endswith(folder)
+        Path("runs", stem).mkdir(parents=True)

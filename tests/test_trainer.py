@@ -1,5 +1,6 @@
 """A run is a function of its config; stopping, resuming and steering it do exactly what they say."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,9 +9,11 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from dcgan_lib import loop
 from dcgan_lib import trainer as trainer_module
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet
+from dcgan_lib.history import History
 from dcgan_lib.networks import Discriminator, Generator
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z
@@ -180,7 +183,7 @@ def test_cool_down_by_the_clock(
     tiny: Config, pictures: PictureSet, calls: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100))  # one second passes between any two looks at it
-    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     Trainer(tiny.replace(cool_down=0.5, lr=1.0), pictures).train(seconds=8)
     assert [lr for call in calls for lr in call.lrs] == pytest.approx([1] * 5 + [0.75, 0.5, 0.25])
 
@@ -199,7 +202,7 @@ def test_length(tiny: Config, pictures: PictureSet, calls: list, options: dict, 
 
 def test_seconds(tiny: Config, pictures: PictureSet, calls: list, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(100))  # one second passes between any two looks at it
-    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     ends = []
     Trainer(tiny, pictures).train(seconds=3, on_progress=lambda trainer: ends.append(trainer.steps_done))
     assert (len(calls), ends) == (3, [3])
@@ -260,3 +263,57 @@ def test_sample(tiny: Config, pictures: PictureSet) -> None:
     z = draw_z(3, 8, seed=5)
     assert torch.equal(trainer.sample(z, train_mode=True), sample_of(trainer.generator, z, train_mode=True))
     assert not torch.equal(trainer.sample(z, train_mode=True), trainer.sample(z))
+
+
+def test_a_long_history_is_saved_without_its_spare_room(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.history = History(torch.rand(3000, 5))
+    trainer.history.append(torch.rand(5))
+    for name in ("a", "b"):
+        assert len(trainer.history.rows) == 3001
+        trainer.save(tmp_path / name)
+        trainer.history = History(trainer.history.rows.clone())
+    sizes = [(tmp_path / name).stat().st_size for name in "ab"]
+    assert abs(sizes[0] - sizes[1]) < 1000
+
+
+def test_load_with_changes(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.train(2)
+    trainer.save(tmp_path / "run.pt")
+    again = Trainer.load(tmp_path / "run.pt", pictures, lr=5e-3, precision="bfloat16")
+    assert (again.config, again.dtype) == (trainer.config.replace(lr=5e-3, precision="bfloat16"), torch.bfloat16)
+    again.step()
+    assert again.g_optimizer.param_groups[0]["lr"] == 5e-3
+    for changes, message in (({"seed": 4}, "seed cannot change"), ({"lr": -1}, "lr must be a number above 0")):
+        with pytest.raises(InputError, match=message):
+            Trainer.load(tmp_path / "run.pt", pictures, **changes)
+
+
+@pytest.mark.parametrize("at", [2, 6])
+def test_ctrl_c_ends_the_run_after_a_whole_step(
+    tiny: Config, pictures: PictureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, at: int
+) -> None:
+    whole, stopped, reports = Trainer(tiny, pictures), Trainer(tiny, pictures), []
+    whole.train()
+    parts = trainer_module.step_parts
+
+    def pressed(*game, **options) -> Iterator[Part]:
+        for part in parts(*game, **options):
+            if part.name == "d_update" and stopped.steps_done + 1 == at:
+                signal.raise_signal(signal.SIGINT)
+            yield part
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module, "step_parts", pressed)
+        stopped.train(every=4, on_progress=lambda trainer: reports.append(trainer.steps_done))
+    said = capsys.readouterr().out
+    if at == 2:
+        assert said == "Stopped after step 2, as asked: the run can go on from there.\n"
+        assert (stopped.steps_done, reports) == (2, [2])
+    else:  # at the end anyway
+        assert (said, reports) == ("", [4, 6])
+    stopped.save(tmp_path / "run.pt")
+    for trainer in (stopped, Trainer.load(tmp_path / "run.pt", pictures)):
+        trainer.train()
+        assert_same(whole, trainer)
