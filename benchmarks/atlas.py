@@ -14,7 +14,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from dcgan_lib.checkpoint import write_file, write_text
 from dcgan_lib.config import Config
 from dcgan_lib.data import denormalize, load_pictures
 from dcgan_lib.divergence import Diverged
@@ -24,6 +23,7 @@ from dcgan_lib.progress import progress
 from dcgan_lib.sampling import draw_z
 from dcgan_lib.session import Session
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.writing import write_file, write_text
 
 LRS = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2, 6e-2)
 BETA1S = (0.0, 0.3, 0.5, 0.7, 0.9)

@@ -24,6 +24,7 @@ from dcgan_lib.metrics import measure
 from dcgan_lib.runs import GENERATOR, RunFolder
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.train import Train
+from dcgan_lib.writing import write_file
 
 MOST = 1_000_000
 """Pictures at once; they have to fit into the memory."""
@@ -54,7 +55,7 @@ class Sample:
         if self.out.suffix == ".png":
             save_grid(self.out, images, columns=max(1, round(self.n**0.5)))
         else:
-            checkpoint.write_file(self.out, lambda file: np.save(file, images.numpy()))
+            write_file(self.out, lambda file: np.save(file, images.numpy()))
         print(self.out)
 
 

@@ -3,17 +3,13 @@
 Used in notebooks/07_training.ipynb.
 """
 
-import contextlib
-import errno
 import io
 import json
 import os
-import time
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
@@ -25,84 +21,11 @@ from dcgan_lib.config import Config, InputError
 from dcgan_lib.files import printable
 from dcgan_lib.networks import Generator
 from dcgan_lib.verify import refuse, tensors_fault
+from dcgan_lib.writing import write_file
 
 FORMAT = 1
 ZIP = b"PK\x03\x04"
 """How the files of torch.save begin; those of long ago were one pickle, and are not opened."""
-
-
-def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that appears under its name when it is complete and on the disk, never before.
-
-    Args:
-        write: gets the open binary file.
-
-    Raises:
-        InputError: the folder or the disk does not take it; an earlier file of that name is as it was.
-    """
-    path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise InputError(
-            f"{path} could not be written ({error.strerror or error}): choose a folder with room that you can write to."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # where it cannot be deleted, it is not there
-            unfinished.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name on the disk too, where the system lets a folder be opened for that."""
-    if os.name != "posix":
-        return
-    try:
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EINVAL, errno.ENOTSUP):
-            raise
-
-
-def remove_stale(folder: Path, idle_seconds: float = 0) -> None:
-    """Remove what processes of this machine that were killed left unfinished: *.PID.part files.
-
-    Those of a process that lives stay, and so do all that somebody has written to in the last `idle_seconds`: in a
-    folder that machines share, a process of another one cannot be seen from here.
-    """
-    for unfinished in folder.glob("*.*.part"):
-        number = unfinished.name.split(".")[-2]
-        with contextlib.suppress(OSError):  # somebody else was faster, or on Windows it is open
-            idle = time.time() - unfinished.stat().st_mtime
-            if number.isdigit() and not _lives(int(number)) and idle >= idle_seconds:
-                unfinished.unlink()
-
-
-def _lives(process: int) -> bool:
-    if os.name != "posix":
-        return process == os.getpid()  # there a file that is open cannot be removed, and a signal would kill
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return True
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """`write_file` for UTF-8 text."""
-    write_file(path, lambda file: file.write(text.encode()))
 
 
 def save(path: Path | str, config: Config, state: dict[str, Any]) -> None:

@@ -15,11 +15,11 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from dcgan_lib.checkpoint import write_file
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.data import PictureSet, normalize
 from dcgan_lib.progress import progress
 from dcgan_lib.rng import rng
+from dcgan_lib.writing import write_file
 
 INPUT_SIZE = 32
 FEATURES = 128

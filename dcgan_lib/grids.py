@@ -7,8 +7,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from dcgan_lib.checkpoint import write_file
 from dcgan_lib.data import denormalize
+from dcgan_lib.writing import write_file
 
 GIF_FRAMES, GIF_SECONDS = 80, 8
 

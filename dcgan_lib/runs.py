@@ -16,10 +16,11 @@ from typing import Any
 from PIL import Image
 
 from dcgan_lib import checkpoint
-from dcgan_lib.checkpoint import remove_stale, save_generator, write_file, write_text
+from dcgan_lib.checkpoint import save_generator
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.grids import save_gif, save_grid
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.writing import remove_stale, write_file, write_text
 
 CHECKPOINT = "checkpoint.pt"
 GENERATOR = "generator.safetensors"
@@ -112,7 +113,7 @@ class RunFolder:
 
         Raises:
             Diverged: a weight of the generator is not finite.
-            InputError: see `checkpoint.write_file`.
+            InputError: see `writing.write_file`.
         """
         trainer.guard.weights(trainer.steps_done, generator=trainer.generator)
         frame = self.path / "progress" / f"{trainer.steps_done:07d}.png"

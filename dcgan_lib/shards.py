@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from dcgan_lib.checkpoint import write_file
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.decode import decode
 from dcgan_lib.files import READING_ERRORS, open_picture, reason, require_room
 from dcgan_lib.pictures import PictureSet
 from dcgan_lib.progress import progress
+from dcgan_lib.writing import write_file
 
 SHARDS = "shards:"
 

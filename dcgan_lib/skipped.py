@@ -6,9 +6,9 @@ Used by `cache`.
 import sys
 from pathlib import Path
 
-from dcgan_lib.checkpoint import write_text
 from dcgan_lib.config import InputError
 from dcgan_lib.files import printable
+from dcgan_lib.writing import write_text
 
 MOST_SKIPPED = 0.10
 """The largest share of a source's pictures that may be left out."""

@@ -9,11 +9,11 @@ from typing import Literal
 import tyro
 
 from dcgan_lib import parallel
-from dcgan_lib.checkpoint import remove_stale
 from dcgan_lib.config import Config, InputError, cache_root
 from dcgan_lib.divergence import Diverged
 from dcgan_lib.runs import FRAME_EVERY, RunFolder, free_folder
 from dcgan_lib.trainer import MOVABLE, STEERABLE, Trainer
+from dcgan_lib.writing import remove_stale
 
 A_DAY = 24 * 3600
 

@@ -162,7 +162,7 @@ class Trainer:
 
         Raises:
             Diverged: a loss or a weight is not finite; an earlier checkpoint of that name is as it was.
-            InputError: see `checkpoint.write_file`.
+            InputError: see `writing.write_file`.
         """
         self.guard.losses(self.history)
         self.guard.weights(self.steps_done, generator=self.generator, discriminator=self.discriminator)

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import save_file
 
 from dcgan_lib import checkpoint
-from dcgan_lib.checkpoint import load, load_generator, remove_stale, save, save_generator, write_file, write_text
+from dcgan_lib.checkpoint import load, load_generator, save, save_generator
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.networks import Generator, build_networks
+from dcgan_lib.writing import remove_stale, write_file, write_text
 
 
 def test_write_file_makes_folders_and_replaces(tmp_path: Path) -> None:

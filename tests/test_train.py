@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,8 +149,15 @@ def test_a_second_ctrl_c_saves_no_more(cli: Cli, train: list[str], tmp_path: Pat
 
 
 def test_ctrl_c_while_pictures_are_decoded(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
+    presses = [signal.SIGINT]
+
+    def press_once(*_: object) -> np.ndarray:
+        if presses:
+            signal.raise_signal(presses.pop())
+        return np.zeros((3, 16, 16), np.uint8)
+
     with monkeypatch.context() as patch:
-        patch.setattr("dcgan_lib.data.decode", lambda *_: signal.raise_signal(signal.SIGINT))
+        patch.setattr("dcgan_lib.data.decode", press_once)
         patch.setattr("os.cpu_count", lambda: 1)
         assert cli(*train, "--steps", "1", "--out", tmp_path / "run")[0] == 2
     assert not (tmp_path / "run").exists()
@@ -222,7 +230,8 @@ def test_pictures_that_are_gone(cli: Cli, train: list[str], tmp_path: Path, cach
 @pytest.mark.parametrize("name", ["--keep", "--save-every"])
 def test_at_least_one(cli: Cli, name: str) -> None:
     status, _, err = cli("train", f"{name}=0")
-    assert (status, f"dcgan_lib: {name} must be at least 1, and below 2**63, and 0 is not: change its value." in err) == (2, True)
+    said = f"dcgan_lib: {name} must be at least 1, and below 2**63, and 0 is not: change its value."
+    assert (status, said in err) == (2, True)
 
 
 def test_allow_changes_alone(cli: Cli) -> None:
