@@ -48,7 +48,7 @@ Start = Callable[[list[str], Path], Process]
 
 def start_command(words: list[str], cache: Path) -> subprocess.Popen:
     """`python -m dcgan_lib WORDS` with that cache, on one thread."""
-    own = {"DCGAN_CACHE": str(cache), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
+    own = {"DCGAN_CACHE": str(cache), "OMP_NUM_THREADS": "1", "DCGAN_HEADLESS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "dcgan_lib", *words]
     return subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.DEVNULL)
 
