@@ -29,6 +29,7 @@ STEPS = 200
 SIZES = ["--image-size=16", "--g-width=4", "--d-width=4", "--batch-size=8", "--latent-dim=8"]
 PLAIN = ["--precision=float32", "--device=cpu"]
 SAVES = ["--save-every=5", "--keep=2"]
+MOST_PER_RUN = 8  # kills; then it may get to its end
 LONGEST = 0.6  # seconds from the first sign of life to a random kill
 PATIENCE = 120  # seconds
 
@@ -128,11 +129,11 @@ def soak(
     done = 0
     while done < kills:
         run, cache = work / f"run {counts['runs']}", work / f"cache {counts['runs']}"
-        status = None
+        status, last = None, done + chance.randint(3, MOST_PER_RUN)
         while status is None:
             there = (run / "config.json").exists()
             process = start([*(["train", "--resume", *SAVES] if there else words), "--out", str(run)], cache)
-            what = kill(process, run, cache, chance) if done < kills else "ended"
+            what = kill(process, run, cache, chance) if done < min(last, kills) else "ended"
             if what == "ended":
                 status = process.wait()
             else:
@@ -141,6 +142,7 @@ def soak(
         counts["runs"] += 1
         wrong += [f"{run.name} left with status {status}"] * bool(status)
         wrong += [f"{run.name}: {name} differs" for name in differences(whole, run)]
+        print(f"{run.name}: {done} kills so far, {len(wrong)} differences", flush=True)
     return counts, wrong
 
 
