@@ -6,6 +6,9 @@ endif
 VENV_PYTHON = .venv/bin/python
 STAMP = .venv/.installed
 SECONDS = 60
+HOURS = 1
+KILLS = 50
+FUZZ_SECONDS = 60
 WIDGET_TESTS = $(addprefix tests/test_,$(addsuffix .py,board controls explore judge lab latent panel session ticker watch))
 
 # No display, no browser to open: the address is printed either way. JupyterLab asks root for a flag of its own.
@@ -16,7 +19,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
 # Threads of torch that wait must not spin: the browser needs the processor too, and a step took seven times as long.
 SHARE = OMP_WAIT_POLICY=passive
 
-.PHONY: help setup lab test test-colab test-browser train bench quality fuzz voila outputs check links atlas clean remake
+.PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -67,6 +70,9 @@ fuzz: $(STAMP) ## feed the loaders and the command line with changed files (SECO
 
 atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (a quarter of an hour)
 	$(VENV_PYTHON) benchmarks/atlas.py
+
+soak: $(STAMP) ## kill runs, then let the live lab train for an hour and measure (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
+	$(VENV_PYTHON) benchmarks/soak.py --hours $(HOURS) --kills $(KILLS) --fuzz-seconds $(FUZZ_SECONDS)
 
 clean: ## remove .venv and caches; data/ and runs/ stay
 	rm -rf .venv .venv-colab .pytest_cache .ruff_cache *.egg-info build

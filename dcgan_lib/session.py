@@ -27,6 +27,7 @@ from dcgan_lib.training import Part
 CONTROLS = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing")
 """What of the config the lab's widgets change."""
 MOST_FRAMES = 200  # of the animation; then every other one is dropped
+MOST_PAST = 20  # runs that are remembered after a reset
 SAME_MOVE = 10  # a control that moves again within so many steps is still being dragged
 
 
@@ -138,6 +139,7 @@ class Session:
         if trainer.steps_done > len(self._begin_rows):
             picture = grid(trainer.sample())
             self.past.insert(0, PastRun(trainer.config, trainer.steps_done, self.verdict(), picture, tuple(self.marks)))
+            del self.past[MOST_PAST:]
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(copy.deepcopy(self._begin[name]))  # an optimiser keeps what it gets
         trainer.history = History(self._begin_rows.clone())

@@ -2,6 +2,7 @@
 
 import html
 import io
+import signal
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import count
@@ -424,6 +425,19 @@ def test_divergence_stops_the_run(lab: TrainingLab) -> None:
     assert lab.verdict.value == board.verdict_html(VERDICTS["diverged"])
     assert lab.curves.value != picture
     assert lab.error is None
+
+
+def test_the_stop_button_of_the_notebook_stops_the_run(lab: TrainingLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = PictureSet.batch
+    lab.start.click()
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureSet, "batch", lambda *a: (signal.raise_signal(signal.SIGINT), batch(*a))[1])
+        tick(lab)
+    assert_paused(lab)
+    assert (steps(lab), "stopped after step 1, as asked" in lab.status.value) == (1, True)
+    lab.start.click()
+    tick(lab)
+    assert (steps(lab), lab.error) == (2, None)
 
 
 def test_files(lab: TrainingLab, pictures: PictureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

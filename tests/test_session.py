@@ -1,6 +1,7 @@
 """Steering, stopping, looking closely and going back change nothing else about a run."""
 
 import random
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +55,27 @@ def test_steering_acts_on_the_very_next_step(session: Session, tmp_path: Path, n
     assert_same(session.trainer, built)
     weights = [next(trainer.discriminator.parameters()) for trainer in (session.trainer, left)]
     assert not torch.equal(*weights)
+
+
+def test_ctrl_c_ends_after_a_whole_step(
+    session: Session, tiny: Config, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = PictureSet.batch
+    with monkeypatch.context() as patch:
+        patch.setattr(PictureSet, "batch", lambda *a: (signal.raise_signal(signal.SIGINT), batch(*a))[1])
+        with pytest.raises(KeyboardInterrupt, match="stopped after step 1, as asked"):
+            session.advance(3)
+    session.advance(2)
+    straight = Trainer(tiny, pictures)
+    straight.train(3)
+    assert_same(session.trainer, straight)
+
+
+def test_past_runs_are_not_kept_for_ever(session: Session) -> None:
+    for _ in range(session_module.MOST_PAST + 3):
+        session.trainer.history.append(torch.ones(5))
+        session.reset()
+    assert len(session.past) == session_module.MOST_PAST
 
 
 def test_marks(session: Session) -> None:
