@@ -196,5 +196,4 @@ def cache_root() -> Path:
 
 def _writable(folder: Path) -> bool:
     """Whether files can be made in it, or, where it is not there yet, it can be made."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return os.access(there, os.W_OK)
+    return os.access(next(path for path in (folder, *folder.parents) if path.exists()), os.W_OK)

@@ -6,7 +6,6 @@ Taught in notebooks/07_training.ipynb.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +100,17 @@ def step_parts(
     yield Part("g_update", fake, new_logits, row)
 
 
-def train_step(*game: Any, **options: Any) -> Tensor:
+def train_step(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    g_optimizer: Optimizer | None,
+    d_optimizer: Optimizer | None,
+    real: Tensor,
+    z: Tensor,
+    dtype: torch.dtype = torch.float32,
+    real_label: float = 1.0,
+) -> Tensor:
     """One whole step, with the arguments of `step_parts`; returns the step's row of the history."""
-    *_, last = step_parts(*game, **options)
+    game = generator, discriminator, g_optimizer, d_optimizer
+    *_, last = step_parts(*game, real, z, dtype, real_label)
     return last.row
