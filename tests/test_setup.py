@@ -1,11 +1,20 @@
 """pyproject.toml, constraints.txt and environment.yml say the same; the test runs are set up as promised."""
 
+import contextlib
 import os
 import re
+import shlex
+import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -89,3 +98,37 @@ def test_working_pair_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("torch", "torchvision"), [(OLD, NEW), (NEW, OLD), (NEW, BROKEN), (BROKEN, NEW)])
 def test_old_or_unmatched_pair_is_left_alone(tmp_path: Path, torch: str, torchvision: str) -> None:
     assert fake_pair(tmp_path, torch, torchvision) == "None"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address that JupyterLab prints when it is started as `make lab` starts it, with its token."""
+    if shutil.which("make") is None or find_spec("jupyterlab") is None:
+        pytest.skip("make or JupyterLab is not installed")
+    plan = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(plan.splitlines()[-1].partition("-m jupyterlab")[2])
+    own = {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    port = free_port()
+    command = [sys.executable, "-m", "jupyterlab", *words, "--no-browser", f"--ServerApp.port={port}"]
+    with subprocess.Popen(command, cwd=ROOT, env=own, stderr=subprocess.PIPE, text=True) as server:
+        lines = iter(server.stderr.readline, "")
+        address = next((found[0] for line in lines if (found := re.search(r"http://\S+/lab\S*", line))), "")
+        for _ in range(200):  # it prints the address before it listens
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.05)
+        yield address
+        server.kill()
+
+
+def test_the_lab_listens_to_this_machine_alone_and_asks_for_its_token(served: str) -> None:
+    address, token = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/lab\S*\?token=(\w{40,})", served).groups()
+    with urlopen(f"{address}/api/kernels?token={token}") as answer:
+        assert answer.status == 200
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(f"{address}/api/kernels")
