@@ -4,8 +4,8 @@
 
 The live lab trains without a browser, tick after tick, as a page that stays open for so long would have it: sliders
 move, slow motion goes on and off, and runs are reset. A lab that is made anew is not part of it: ipywidgets keeps every
-widget until the kernel ends, and with it the old lab's run (13 MB with the laptop preset). Memory, open figures, threads and files are measured after a warm-up and at the end. Fails where memory has grown by
-50 MB or anything else at all.
+widget until the kernel ends, and with it the old run (13 MB with the laptop preset). Memory, open figures, threads
+and files are measured after a warm-up and at the end. Fails where memory has grown by 50 MB or anything else at all.
 """
 
 import argparse
