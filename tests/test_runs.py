@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,29 @@ def test_files(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
     assert Trainer.load(folder.path / "checkpoint.pt", pictures).steps_done == 2
     with Image.open(folder.path / "progress.gif") as animation:
         assert animation.n_frames == 2
+
+
+def test_a_bad_generator_paints_no_frame(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.generator.state_dict()["layers.0.weight"][0] = float("nan")
+    with pytest.raises(InputError, match="The generator has diverged at step 0 "):
+        RunFolder(tmp_path).add_frame(trainer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_stays_open(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+    open_files = Path("/proc/self/fd")
+    if not open_files.exists():
+        pytest.skip("only Linux lists them there")
+    folder, trainer, counts = RunFolder(tmp_path, keep=2), Trainer(tiny, pictures), []
+    for _ in range(3):
+        trainer.step()
+        folder.add_frame(trainer)
+        folder.save(trainer)
+        folder.save_gif()
+        Trainer.load(tmp_path / "checkpoint.pt", pictures)
+        counts.append((len(list(open_files.iterdir())), threading.active_count()))
+    assert counts == counts[:1] * 3
 
 
 @pytest.mark.parametrize("name", ["config.json", "checkpoint.pt"])

@@ -68,6 +68,20 @@ def test_resumed_run_equals_an_uninterrupted_one(tiny: Config, pictures: Picture
     assert_same(whole, second)
 
 
+def test_two_runs_in_one_process_share_nothing(tiny: Config, pictures: PictureSet) -> None:
+    """Step by step beside each other they are what each is alone."""
+    configs = tiny, tiny.replace(seed=4, lr=5e-3, d_steps=2)
+    alone, beside = ([Trainer(config, pictures) for config in configs] for _ in range(2))
+    for trainer in alone:
+        trainer.train(4)
+    for _ in range(4):
+        for trainer in beside:
+            trainer.step()
+            trainer.sample()
+    for pair in zip(alone, beside, strict=True):
+        assert_same(*pair)
+
+
 def test_what_a_step_gets(tiny: Config, pictures: PictureSet, calls: list[SimpleNamespace]) -> None:
     trainer = Trainer(tiny.replace(batch_size=7, precision="bfloat16"), pictures)
     trainer.generator.eval(), trainer.discriminator.eval()
