@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_lib.checkpoint import write_text
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet, load_pictures
 from dcgan_lib.runs import RunFolder
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.writing import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., tuple[int, str, str]]
