@@ -99,7 +99,8 @@ def report(config: Config) -> str:
     reached = [next((p["seconds"] for p in run["curve"] if p["fid"] <= goal), math.inf) for run in ours]
     lost = [f"{sum(run['lost'] for run in side)} of {len(side)}" for side in (theirs, ours)]
     rows = [
-        (f"FID after {minutes} min, and at the end of the run", *(", ".join(f"{f:.2f}" for f in side) for side in (
+        ("steps", f"{minutes * 60 / result['textbook_step']:.0f} in {minutes} min", ours[0]["curve"][-1]["step"]),
+        ("FID then", *(", ".join(f"{f:.2f}" for f in side) for side in (
             [run["fid"] for run in theirs], [run["curve"][-1]["fid"] for run in ours]))),
         (f"seconds until FID {goal:.2f}", minutes * 60, ", ".join(f"{s:.0f}" for s in reached)),
         ("ratio of the medians", f"{minutes * 60 / median(reached):.0f}", 1),
@@ -126,7 +127,7 @@ def main() -> None:
     preset = Config.laptop(data=options.data, device="cpu")
     full = preset.replace(precision="float32")
     sides = {
-        "laptop": lambda seed: laptop(preset.replace(seed=seed), small, judge_small, every=100),
+        "laptop": lambda seed: laptop(preset.replace(seed=seed), small, judge_small, every=50),
         "float32": lambda seed: laptop(full.replace(seed=seed), small, judge_small, every=full.steps),
         "textbook": lambda seed: textbook(paper.replace(seed=seed), large, judge_large, steps),
     }

@@ -60,8 +60,8 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device)
 
 
-def send(images: Tensor, device: torch.device) -> Tensor:
+def send(batch: Tensor, device: torch.device) -> Tensor:
     """A batch on its way to the device; a GPU goes on computing meanwhile."""
-    if device.type == "cuda" and images.device.type == "cpu":
-        images = images.pin_memory()  # only from such memory does a GPU fetch by itself
-    return images.to(device, non_blocking=True)
+    if device.type == "cuda" and batch.device.type == "cpu":
+        batch = batch.pin_memory()  # only from such memory does a GPU fetch by itself
+    return batch.to(device, non_blocking=True)

@@ -12,7 +12,7 @@ from dcgan_lib import checkpoint, loop, parallel
 from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet, load_pictures, require_pictures
-from dcgan_lib.device import adam, choose_device, choose_dtype, resident
+from dcgan_lib.device import adam, choose_device, choose_dtype, resident, send
 from dcgan_lib.divergence import Guard
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
@@ -130,7 +130,7 @@ class Trainer:
         seed = config.seed + turn * 2**63  # seeds are smaller, so these are nobody's
         real = self._near.batch(config.batch_size, seed, step, self.device, self._rows)
         z = torch.randn(config.batch_size, config.latent_dim, generator=rng(seed, "z", step))
-        return real, z[self._rows].to(self.device)
+        return real, send(z[self._rows], self.device)
 
     def train(
         self,

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from dcgan_lib.config import InputError
-from dcgan_lib.device import choose_device, choose_dtype
+from dcgan_lib.device import choose_device, choose_dtype, resident, send
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
@@ -52,3 +53,32 @@ def test_precision_elsewhere() -> None:
     assert choose_dtype("auto", MPS) == choose_dtype("float32", MPS) == torch.float32
     with pytest.raises(InputError, match="mps has no bfloat16: choose precision float32 or auto"):
         choose_dtype("bfloat16", MPS)
+
+
+class Luggage(Tensor):
+    """A tensor that tells where it was sent instead of going there."""
+
+    def pin_memory(self) -> "Luggage":
+        self.pinned = True
+        return self
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> tuple[str, bool, bool]:
+        return device.type, non_blocking, getattr(self, "pinned", False)
+
+
+@pytest.mark.parametrize(("device", "free", "moves"), [("cuda", 400, True), ("cuda", 399, False), ("cpu", 400, False)])
+def test_pictures_move_to_the_gpu_where_they_take_a_quarter_at_most(device: str, free: int, moves: bool, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    images = torch.zeros(100, dtype=torch.uint8).as_subclass(Luggage)
+    there = resident(images, torch.device(device))
+    assert there == ("cuda", False, False) if moves else there is images
+
+
+def test_what_is_no_tensor_stays() -> None:
+    shards = object()
+    assert resident(shards, torch.device("cuda")) is shards
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_a_batch_travels_while_the_gpu_computes(device: str, pinned: bool) -> None:
+    assert send(torch.zeros(3).as_subclass(Luggage), torch.device(device)) == (device, True, pinned)
