@@ -20,21 +20,27 @@ from dcgan_lib.device import choose_device
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = "# Results of `make bench`\n\nWritten by the command, never by hand.\n\n"
-SECTIONS = (
-    sections.end_to_end,
-    sections.rungs,
-    sections.ceiling,
-    sections.data_path,
-    sections.costs,
-    sections.memory,
-    sections.processes,
-    quality.report,
-)
+SECTIONS = {
+    "a": sections.end_to_end,
+    "b": sections.rungs,
+    "c": sections.ceiling,
+    "d": sections.data_path,
+    "e": sections.costs,
+    "f": sections.memory,
+    "g": sections.processes,
+    "h": quality.report,
+}
+
+
+def parts(text: str, level: str) -> dict[str, str]:
+    """What stands below each heading of that level, by heading."""
+    return {part.partition("\n")[0]: part.strip() + "\n" for part in re.split(rf"(?m)^(?={level} )", text)[1:]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default="".join(SECTIONS), help="the letters of the tables to measure")
     parser.add_argument("--memory", choices=("none", "textbook", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--speed", help=argparse.SUPPRESS)
     parser.add_argument("--batch", type=int, default=128, help=argparse.SUPPRESS)
@@ -45,15 +51,18 @@ def main() -> None:
     if options.speed:
         return print(sections.measure_speed(config))
     name = machine(choose_device(options.device))
+    if wrong := set(options.only) - set(SECTIONS):
+        raise InputError(f"There is no table {min(wrong)}: choose letters of {''.join(SECTIONS)}.")
     when = f"{platform.system()}, {time.strftime('%Y-%m-%d')}"
-    text = f"## {name}\n\ntorch {torch.__version__}, Python {platform.python_version()}, {when}\n"
-    print(text)
-    for section in SECTIONS:
-        print(part := section(config), flush=True)
-        text += f"\n{part}" if part else ""
-    others = re.split(r"(?m)^(?=## )", RESULTS.read_text())[1:] if RESULTS.exists() else []
-    kept = [other.strip() + "\n" for other in others if not other.startswith(f"## {name}\n")]
-    RESULTS.write_text(HEAD + "\n".join([text, *kept]))
+    file = parts(RESULTS.read_text(), "##") if RESULTS.exists() else {}
+    before = {heading[5]: part for heading, part in parts(file.get(f"## {name}", ""), "###").items()}
+    intro = f"## {name}\n\ntorch {torch.__version__}, Python {platform.python_version()}, {when}\n"
+    print(intro)
+    for letter in options.only:
+        before[letter] = SECTIONS[letter](config)
+        print(before[letter], flush=True)
+    file[f"## {name}"] = "\n".join([intro, *(before[letter] for letter in SECTIONS if before.get(letter))])
+    RESULTS.write_text(HEAD + "\n".join(file.values()))
 
 
 if __name__ == "__main__":

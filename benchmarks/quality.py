@@ -94,16 +94,17 @@ def report(config: Config) -> str:
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     if result.get("machine") != machine(choose_device(config.device)):
         return ""
-    theirs, ours, minutes = result["textbook"], result["laptop"], result["minutes"]
+    theirs, ours = result["textbook"], result["laptop"]
+    steps, seconds = result["textbook_steps"], result["textbook_steps"] * result["textbook_step"]
     goal = median([run["fid"] for run in theirs if not run["lost"]] or [run["fid"] for run in theirs])
     reached = [next((p["seconds"] for p in run["curve"] if p["fid"] <= goal), math.inf) for run in ours]
     lost = [f"{sum(run['lost'] for run in side)} of {len(side)}" for side in (theirs, ours)]
     rows = [
-        ("steps", f"{minutes * 60 / result['textbook_step']:.0f} in {minutes} min", ours[0]["curve"][-1]["step"]),
+        ("steps", f"{steps}, which take {seconds / 60:.1f} min", ours[0]["curve"][-1]["step"]),
         ("FID then", *(", ".join(f"{f:.2f}" for f in side) for side in (
             [run["fid"] for run in theirs], [run["curve"][-1]["fid"] for run in ours]))),
-        (f"seconds until FID {goal:.2f}", minutes * 60, ", ".join(f"{s:.0f}" for s in reached)),
-        ("ratio of the medians", f"{minutes * 60 / median(reached):.0f}", 1),
+        (f"seconds until FID {goal:.2f}", f"{seconds:.0f}", ", ".join(f"{s:.1f}" for s in reached)),
+        ("ratio of the medians", f"{seconds / median(reached):.0f}", 1),
         ("generators lost for good", *lost),
         ("FID of the same seeds in float32", "", ", ".join(f"{r['curve'][-1]['fid']:.2f}" for r in result["float32"])),
     ]  # fmt: skip
@@ -120,9 +121,10 @@ def main() -> None:
     classifier = load_classifier(small)
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     if "textbook_step" not in result:
-        result |= {"minutes": MINUTES, "textbook_step": textbook_seconds(paper, large)}
+        result["textbook_step"] = textbook_seconds(paper, large)
     result.setdefault("machine", machine(choose_device(paper.device)))
-    steps = int(MINUTES * 60 / result["textbook_step"])
+    steps = result.setdefault("textbook_steps", int(MINUTES * 60 / result["textbook_step"]))
+    FILE.write_text(json.dumps(result, indent=1) + "\n")
     judge_large, judge_small = Judge(classifier, large), Judge(classifier, small)
     preset = Config.laptop(data=options.data, device="cpu")
     full = preset.replace(precision="float32")

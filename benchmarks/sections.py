@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -162,6 +163,8 @@ def measure_memory(kind: str, config: Config) -> int:
             run.step()
     if choose_device(config.device).type == "cuda":
         return torch.cuda.max_memory_allocated()
+    if (status := Path("/proc/self/status")).exists():  # getrusage would count what the parent held when it forked
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) * 1024
     import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
