@@ -111,7 +111,8 @@ def served(tmp_path: Path) -> Iterator[str]:
     if shutil.which("make") is None or find_spec("jupyterlab") is None:
         pytest.skip("make or JupyterLab is not installed")
     plan = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    words = shlex.split(plan.splitlines()[-1].partition("-m jupyterlab")[2])
+    line = next(line for line in plan.splitlines() if "-m jupyterlab" in line)
+    words = shlex.split(line.partition("-m jupyterlab")[2])
     own = {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
     port = free_port()
     command = [sys.executable, "-m", "jupyterlab", *words, "--no-browser", f"--ServerApp.port={port}"]
