@@ -48,6 +48,15 @@ def test_a_bad_generator_paints_no_frame(tmp_path: Path, tiny: Config, pictures:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_checkpoint_knows_the_config_better(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+    """A kill between the two files leaves an older config.json beside a newer checkpoint."""
+    folder, trainer = RunFolder(tmp_path), Trainer(tiny, pictures)
+    folder.save(trainer)
+    trainer.set(lr=0.5)
+    trainer.save(tmp_path / "checkpoint.pt")
+    assert folder.config().lr == 0.5
+
+
 def test_nothing_stays_open(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
     open_files = Path("/proc/self/fd")
     if not open_files.exists():
