@@ -34,7 +34,8 @@ def run(
         steps = max(0, config.steps - trainer.steps_done)
     first, start, passed, stopped = trainer.steps_done, time.perf_counter(), 0.0, False
     total, unit = (steps, "step") if seconds is None else (seconds, "s")
-    look = {"bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}", "disable": not parallel.is_first()}
+    look = {"bar_format": "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit}{postfix}"}
+    look |= {} if parallel.is_first() else {"disable": True}  # False would overrule TQDM_DISABLE
     with progress(total=total, unit=unit, **look) as bar, stop_button() as pressed:
         while not stopped and bar.n < total and (steps is None or trainer.steps_done - first < steps):
             trainer.step(heat(config, passed / seconds if seconds else trainer.steps_done / max(1, config.steps)))
