@@ -16,8 +16,9 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# Threads of torch that wait must not spin: the browser needs the processor too, and a step took seven times as long.
-SHARE = OMP_WAIT_POLICY=passive
+# The browser gets a core of its own: torch's threads wait for each other, and on two cores a step took twice as long.
+SHARE = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$($(VENV_PYTHON) -c \
+  'import psutil; print(max(1, (psutil.cpu_count(logical=False) or 2) - 1))')}
 
 .PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas clean remake
 
@@ -39,7 +40,7 @@ test-colab: $(STAMP) ## run the tests of the widgets with the Jupyter packages t
 
 test-browser: $(STAMP) ## use notebooks 00, 07 and 08 in a real browser (Chromium)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright || true
-	@$(VENV_PYTHON) tools/browser_test.py
+	@$(SHARE) $(VENV_PYTHON) tools/browser_test.py
 
 voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--Voila.ip=0.0.0.0 opens it to the network)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt voila

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from tools import make_venv
@@ -105,14 +106,18 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
+def lab_command() -> str:
+    """What `make lab` runs once all is installed."""
+    plan = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return next(line for line in plan.splitlines() if "-m jupyterlab" in line)
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address that JupyterLab prints when it is started as `make lab` starts it, with its token."""
     if shutil.which("make") is None or find_spec("jupyterlab") is None:
         pytest.skip("make or JupyterLab is not installed")
-    plan = subprocess.run(["make", "--dry-run", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    line = next(line for line in plan.splitlines() if "-m jupyterlab" in line)
-    words = shlex.split(line.partition("-m jupyterlab")[2])
+    words = shlex.split(lab_command().partition("-m jupyterlab")[2])
     own = {"HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
     port = free_port()
     command = [sys.executable, "-m", "jupyterlab", *words, "--no-browser", f"--ServerApp.port={port}"]
@@ -125,6 +130,19 @@ def served(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.05)
         yield address
         server.kill()
+
+
+@pytest.mark.parametrize("chosen", [None, "3"])
+def test_the_lab_leaves_a_core_to_the_browser_unless_threads_are_chosen(chosen: str | None) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    settings = lab_command().partition(" .venv/bin/python -m jupyterlab")[0].replace(".venv/bin/python", sys.executable)
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    env |= {"OMP_NUM_THREADS": chosen} if chosen else {}
+    threads = subprocess.run(
+        ["sh", "-c", f"{settings} sh -c 'echo $OMP_NUM_THREADS'"], env=env, capture_output=True, text=True, check=True
+    ).stdout
+    assert int(threads) == int(chosen or max(1, psutil.cpu_count(logical=False) - 1))
 
 
 def test_the_lab_listens_to_this_machine_alone_and_asks_for_its_token(served: str) -> None:

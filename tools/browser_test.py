@@ -98,7 +98,6 @@ def jupyterlab() -> Iterator[str]:
         free.close()
         env = os.environ | {name: f"{home}/{name}" for name in JUPYTER_FOLDERS} | {"PYTHONPATH": str(ROOT)}
         env |= {"JUPYTERLAB_SETTINGS_DIR": f"{home}/settings", "JUPYTERLAB_WORKSPACES_DIR": f"{home}/workspaces"}
-        env["OMP_WAIT_POLICY"] = "passive"  # as `make lab` does
         env.pop("DCGAN_HEADLESS", None)
         options = ["--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
         options += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home}", "--ServerApp.port_retries=0"]
