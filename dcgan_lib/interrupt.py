@@ -5,7 +5,7 @@ Used by `Trainer.train` and the live lab.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,25 +13,30 @@ from dcgan_lib import parallel
 
 
 @contextmanager
-def stop_button() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether somebody has pressed Ctrl-C, or the notebook's stop button, in this block.
+def stop_button() -> Iterator[threading.Event]:
+    """Gives an event that is set once somebody has pressed Ctrl-C, or the notebook's stop button, in this block.
 
     The first press does nothing else, so what is being done comes to its end; a second one interrupts at once, with
     KeyboardInterrupt. Afterwards the old handler is back. Nothing is installed outside of the main thread, which alone
-    gets signals, where SIGINT is ignored, as in a background job, and under torchrun, where `parallel.team` hears it.
+    gets signals, and where SIGINT is ignored, as in a background job.
+
+    torchrun passes the terminal's Ctrl-C on to processes that have heard it already, so among several processes a
+    press after the event does nothing, here and afterwards; torchrun ends what still runs half a minute later.
     """
     pressed, before = threading.Event(), signal.getsignal(signal.SIGINT)
 
     def press(*_: Any) -> None:
         pressed.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, after())
 
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (in_main and callable(before) and parallel.size() == 1):
-        yield pressed.is_set
+    def after() -> Any:
+        return signal.SIG_IGN if pressed.is_set() and parallel.size() > 1 else before
+
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield pressed
         return
     signal.signal(signal.SIGINT, press)
     try:
-        yield pressed.is_set
+        yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, after())

@@ -40,10 +40,12 @@ def run(
         while not stopped and bar.n < total and (steps is None or trainer.steps_done - first < steps):
             trainer.step(heat(config, passed / seconds if seconds else trainer.steps_done / max(1, config.steps)))
             done, passed = trainer.steps_done - first, time.perf_counter() - start
-            passed = parallel.of_first(passed) if seconds else passed
+            passed, stopped = parallel.agree(passed, pressed.is_set())
             bar.n = done if seconds is None else min(passed, seconds)
             last = bar.n == total or done == steps
-            stopped = pressed() and not last
+            if stopped:
+                pressed.set()  # by Ctrl-C in another process; this one's may come yet
+            stopped = stopped and not last
             if trainer.steps_done % every == 0 or last or stopped:
                 trainer.guard.losses(trainer.history)
                 losses = ", ".join(f"{name} {trainer.history[name][-1]:.2f}" for name in ("d_loss", "g_loss"))
@@ -52,5 +54,5 @@ def run(
                 )
                 if on_progress:
                     on_progress(trainer)
-    if stopped:
+    if stopped and parallel.is_first():
         print(f"Stopped after step {trainer.steps_done}, as asked: the run can go on from there.")

@@ -17,14 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dcgan_lib.config import InputError
 
-LOST = (
-    "A process of this run is gone, so the others have stopped: the run's folder holds its last whole checkpoint; "
-    "go on with --resume and --out, with any number of processes."
+GO_ON = (
+    "--resume with --out goes on from the last whole checkpoint in the run's folder, or from the start where there is "
+    "none yet, with any number of processes."
 )
-STOPPED = (
-    "Ctrl-C has stopped the processes of this run: the run's folder holds its last whole checkpoint; "
-    "go on with --resume and --out, with any number of processes."
-)
+LOST = f"A process of this run is gone, so the others have stopped: {GO_ON}"
+STOPPED = f"Ctrl-C has stopped the processes of this run between two pieces of its work: {GO_ON}"
 
 
 @contextmanager
@@ -34,8 +32,8 @@ def team() -> Iterator[None]:
     Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
 
     Raises:
-        InputError: another process is gone, somebody has pressed Ctrl-C (the processes are at different places of a
-            step then, so nothing more is saved), or this machine has fewer GPUs than processes.
+        InputError: another process is gone, somebody has pressed Ctrl-C outside of `interrupt.stop_button`, or this
+            machine has fewer GPUs than processes.
     """
     if not dist.is_torchelastic_launched():
         yield
@@ -114,13 +112,16 @@ def average(values: Tensor) -> Tensor:
     return values
 
 
-def of_first(value: float) -> float:
-    """The first process's value, for everybody: clocks differ, and all have to stop at the same step."""
+def agree(seconds: float, stop: bool) -> tuple[float, bool]:
+    """The first process's seconds, and whether any process is to stop: clocks differ, and Ctrl-C may reach one alone.
+
+    On the CPU, so that no accelerator's queue has to run empty.
+    """
     if not dist.is_initialized():
-        return value
-    shared = torch.tensor([value], dtype=torch.float64)
-    dist.broadcast(shared, 0)
-    return shared.item()
+        return seconds, stop
+    shared = torch.tensor([seconds if is_first() else 0, stop], dtype=torch.float64)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return shared[0].item(), bool(shared[1])
 
 
 @contextmanager

@@ -44,10 +44,11 @@ class RunFolder:
     the frames of the animation, one PNG for each 25 steps.
 
     Args:
-        keep: how many checkpoints stay: checkpoint.pt, and the ones before it as checkpoint-0000500.pt.
+        keep: how many checkpoints stay: checkpoint.pt, and the ones before it as checkpoint-0000500.pt; left out, it
+            alone is written and no other is removed.
     """
 
-    def __init__(self, path: Path | str, keep: int = 1) -> None:
+    def __init__(self, path: Path | str, keep: int | None = None) -> None:
         self.path, self.keep = Path(path), keep
         self._newest: int | None = None
 
@@ -136,12 +137,14 @@ class RunFolder:
 
     def _save_checkpoint(self, trainer: Trainer) -> None:
         newest, step = self.path / CHECKPOINT, trainer.steps_done
-        if self.keep > 1 and self._newest not in (None, step) and newest.exists():
+        if self.keep not in (None, 1) and self._newest not in (None, step) and newest.exists():
             with newest.open("rb") as whole:  # a copy, and no link: not every file system has links
                 write_file(self._numbered(self._newest), lambda file: shutil.copyfileobj(whole, file))
         self._newest = None  # an error on the way leaves the old one or the new one
         trainer.save(newest)
         self._newest = step
+        if self.keep is None:
+            return
         old = [path for path in self.path.glob("checkpoint-*.pt") if (n := path.stem[11:]).isdigit() and int(n) < step]
         for path in sorted(old, key=lambda path: int(path.stem[11:]), reverse=True)[self.keep - 1 :]:
             path.unlink()

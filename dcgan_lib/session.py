@@ -97,7 +97,7 @@ class Session:
             while self.trainer.steps_done - first != steps:
                 self.trainer.step(player=player)
                 self._look()
-                if pressed():
+                if pressed.is_set():
                     raise KeyboardInterrupt(f"stopped after step {self.trainer.steps_done}, as asked")
                 if seconds is not None and time.perf_counter() - start >= seconds:
                     break

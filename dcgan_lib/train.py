@@ -35,12 +35,13 @@ class Train:
     """Let --resume go on with another lr, d_lr, beta1, d_steps, label_smoothing, cool_down, device or precision."""
     save_every: int = 500
     """Write a checkpoint every so many steps, besides the one at the end."""
-    keep: int = 1
-    """How many checkpoints stay: checkpoint.pt, and the ones before it as checkpoint-0000500.pt and so on."""
+    keep: int | None = None
+    """How many checkpoints stay: checkpoint.pt, and the ones before it as checkpoint-0000500.pt and so on. Left out:
+    checkpoint.pt, and what an earlier --keep has left."""
 
     def __post_init__(self) -> None:
-        for name in ("save_every", "keep"):
-            if not 1 <= (value := getattr(self, name)) < 2**63:
+        for name, value in (("save_every", self.save_every), ("keep", self.keep)):
+            if value is not None and not 1 <= value < 2**63:
                 option = f"--{name.replace('_', '-')}"
                 raise InputError(f"{option} must be at least 1, and below 2**63, and {value} is not: change its value.")
         if self.seconds is not None and not 0 <= self.seconds < float("inf"):
@@ -122,7 +123,13 @@ class Train:
                 "to go on with the new ones, or leave them out."
             )
         trainer = folder.load(**{name: getattr(new, name) for name in changed})
-        if differences and parallel.is_first():
+        if not parallel.is_first():
+            return trainer
+        if not trainer.steps_done:
+            print(f"{folder.path} holds no checkpoint yet: the run begins at step 1.")
+        elif self.seconds is None and trainer.steps_done >= new.steps:
+            print(f"{folder.path} has {trainer.steps_done} steps and --steps is {new.steps}: nothing is left to train.")
+        if differences:
             said = ", ".join(differences.values()).replace("would be", "is now")
             print(f"From step {trainer.steps_done + 1} on: {said}.")
         return trainer

@@ -21,7 +21,8 @@ def the_small_things() -> None:
     rank = dist.get_rank()
     assert (parallel.size(), parallel.is_first()) == (2, rank == 0)
     assert list(range(8)[parallel.rows(8)]) == ([0, 1, 2, 3], [4, 5, 6, 7])[rank]
-    assert parallel.of_first(rank + 5.25) == 5.25
+    assert parallel.agree(rank + 5.25, False) == (5.25, False)
+    assert parallel.agree(9.5 - rank, rank == 1) == (9.5, True)
     assert parallel.average(torch.tensor([1.0 + 2 * rank])).item() == 2
 
 

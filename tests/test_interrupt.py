@@ -24,9 +24,9 @@ def press() -> None:
 
 def test_a_press_is_noted_and_the_next_one_interrupts() -> None:
     with pytest.raises(KeyboardInterrupt), stop_button() as pressed:
-        assert not pressed()
+        assert not pressed.is_set()
         press()
-        assert pressed()
+        assert pressed.is_set()
         press()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -38,7 +38,7 @@ def test_the_old_handler_comes_back(presses: int) -> None:
     with stop_button() as pressed:
         for _ in range(presses):
             press()
-    assert (pressed(), heard) == (bool(presses), [])
+    assert (pressed.is_set(), heard) == (bool(presses), [])
     press()
     assert heard == ["old"]
 
@@ -53,7 +53,7 @@ def test_a_background_job_goes_on_ignoring() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with stop_button() as pressed:
         press()
-        assert not pressed()
+        assert not pressed.is_set()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
@@ -63,7 +63,7 @@ def test_nothing_is_installed_in_another_thread() -> None:
 
     def run() -> None:
         with stop_button() as pressed:
-            seen.append(pressed())
+            seen.append(pressed.is_set())
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -71,7 +71,28 @@ def test_nothing_is_installed_in_another_thread() -> None:
     assert seen == [False]
 
 
-def test_several_processes_have_a_handler_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_among_several_processes_torchruns_second_press_does_nothing(
+    early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    with stop_button() as pressed:
+        press()
+        if early:
+            press()
+    press()
+    assert pressed.is_set()
+
+
+def test_another_process_may_have_heard_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    with stop_button() as pressed:
+        pressed.set()
+    press()
+
+
+def test_several_processes_that_nobody_stopped_have_the_old_handler_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "size", lambda: 2)
     with stop_button():
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

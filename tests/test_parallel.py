@@ -17,22 +17,23 @@ from dcgan_lib.networks import Generator
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--data=digits", "--image-size=16", "--g-width=8", "--d-width=8", "--batch-size=16", "--latent-dim=8"]
 PLAIN = ["--precision=float32", "--device=cpu", "--lr=2e-4"]
-LOSES_ITS_VICTIM = """
+SENDS_A_SIGNAL = """
 import os, signal, sys
 import torch.distributed as dist
 from dcgan_lib import __main__
 from dcgan_lib.trainer import Trainer
 
-step, victim = Trainer.step, int(sys.argv.pop(1))
+step, process, number = Trainer.step, int(sys.argv.pop(1)), signal.Signals[sys.argv.pop(1)]
 
-def dies(trainer, *options):
-    if trainer.steps_done == 7 and dist.get_rank() == victim:
-        os.kill(os.getpid(), signal.SIGKILL)
+def sends(trainer, *options):
+    if trainer.steps_done == 7 and dist.get_rank() == process:
+        os.kill(os.getppid() if number == signal.SIGINT else os.getpid(), number)
     return step(trainer, *options)
 
-Trainer.step = dies
+Trainer.step = sends
 sys.exit(__main__.main())
 """
+"""In its eighth step one process is killed, or torchrun, which started it, gets Ctrl-C."""
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ def test_two_processes_follow_one(torchrun, tmp_path: Path, cli) -> None:
 
 def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
     """The first one, at that: one sentence, a whole checkpoint, and another number of processes goes on with it."""
-    (tmp_path / "script.py").write_text(LOSES_ITS_VICTIM)
+    (tmp_path / "script.py").write_text(SENDS_A_SIGNAL)
     train = ["train", *SMALL, *PLAIN, "--steps=12", "--save-every=5", "--out", "run"]
-    result = torchrun(2, "script.py", 0, *train)
+    result = torchrun(2, "script.py", 0, "SIGKILL", *train)
     assert result.returncode != 0
     assert result.stderr.count(f"dcgan_lib: {parallel.LOST}\n") == 1
     assert len(history(tmp_path / "run")) == 5
@@ -87,6 +88,19 @@ def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
     status, _, err = cli("train", "--resume", "--out", tmp_path / "run", "--steps=8")
     assert (status, err) == (0, "")
     assert len(history(tmp_path / "run")) == 8
+
+
+def test_ctrl_c_saves_the_run_of_several_processes(torchrun, tmp_path: Path, cli) -> None:
+    (tmp_path / "script.py").write_text(SENDS_A_SIGNAL)
+    train = ["train", *SMALL, *PLAIN, "--steps=5000", "--save-every=5000", "--out", "run"]
+    result = torchrun(2, "script.py", 1, "SIGINT", *train)
+    steps = len(history(tmp_path / "run"))
+    assert 8 <= steps < 5000
+    assert result.stdout.count(f"Stopped after step {steps}, as asked") == 1
+    assert "dcgan_lib:" not in result.stderr
+    status, _, err = cli("train", "--resume", "--out", tmp_path / "run", f"--steps={steps + 2}")
+    assert (status, err) == (0, "")
+    assert len(history(tmp_path / "run")) == steps + 2
 
 
 def test_a_mistake_is_told_once(torchrun, tmp_path: Path) -> None:
@@ -101,7 +115,7 @@ def test_a_mistake_is_told_once(torchrun, tmp_path: Path) -> None:
 def test_alone_nothing_changes() -> None:
     network, values = Generator(8, 4, 1, 16), torch.ones(3)
     with parallel.team(), parallel.local(network), parallel.one_decodes():
-        assert (parallel.size(), parallel.is_first(), parallel.of_first(2.5)) == (1, True, 2.5)
+        assert (parallel.size(), parallel.is_first(), parallel.agree(2.5, True)) == (1, True, (2.5, True))
     assert parallel.replicate(network) is network
     assert parallel.average(values) is values
     assert list(range(7)[parallel.rows(7)]) == list(range(7))

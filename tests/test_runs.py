@@ -131,6 +131,14 @@ def test_older_checkpoints(tmp_path: Path, tiny: Config, pictures: PictureSet, k
     assert Trainer.load(tmp_path / "checkpoint.pt", pictures).steps_done == 5
 
 
+def test_older_checkpoints_stay_where_nobody_says_how_many(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+    kept, plain, trainer = RunFolder(tmp_path, keep=3), RunFolder(tmp_path), Trainer(tiny, pictures)
+    for folder in (kept, kept, kept, plain, plain):
+        trainer.step()
+        folder.save(trainer)
+    assert {path.name for path in tmp_path.glob("checkpoint-*.pt")} == {f"checkpoint-{n:07d}.pt" for n in (1, 2)}
+
+
 def test_a_full_disk_leaves_whole_files(
     tmp_path: Path, tiny: Config, pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

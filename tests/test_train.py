@@ -85,6 +85,28 @@ def test_a_run_that_is_over_can_be_made_longer(cli: Cli, train: list[str], tmp_p
     assert differences(whole, parts) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (0, "holds no checkpoint yet: the run begins at step 1."),
+        (3, "has 3 steps and --steps is 3: nothing is left to train."),
+    ],
+)
+def test_a_resumed_run_says_where_it_is(
+    cli: Cli, train: list[str], tmp_path: Path, monkeypatch, before: int, said: str
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        if not before:
+            patch.setattr(Trainer, "train", killed)
+        cli(*train, "--steps=3", "--out", tmp_path)
+    status, out, _ = cli("train", "--resume", "--out", tmp_path)
+    assert (status, out.splitlines()[0]) == (0, f"{tmp_path} {said}")
+    assert Trainer.load(tmp_path / "checkpoint.pt").steps_done == 3
+
+
 def differences(a: Path, b: Path) -> list[str]:
     """The files that two runs do not share, bit for bit; of checkpoints what is in them, for a zip file has a date."""
     names = [{path.relative_to(run) for path in run.rglob("*") if path.is_file()} for run in (a, b)]
