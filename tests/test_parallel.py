@@ -23,17 +23,18 @@ import torch.distributed as dist
 from dcgan_lib import __main__
 from dcgan_lib.trainer import Trainer
 
-step, process, number = Trainer.step, int(sys.argv.pop(1)), signal.Signals[sys.argv.pop(1)]
+step, (process, name, to) = Trainer.step, sys.argv[1:4]
+del sys.argv[1:4]
 
 def sends(trainer, *options):
-    if trainer.steps_done == 7 and dist.get_rank() == process:
-        os.kill(os.getppid() if number == signal.SIGINT else os.getpid(), number)
+    if trainer.steps_done == 7 and dist.get_rank() == int(process):
+        os.kill(os.getppid() if to == "torchrun" else os.getpid(), signal.Signals[name])
     return step(trainer, *options)
 
 Trainer.step = sends
 sys.exit(__main__.main())
 """
-"""In its eighth step one process is killed, or torchrun, which started it, gets Ctrl-C."""
+"""In its eighth step one process sends a signal to itself, or to torchrun, which started it."""
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
     """The first one, at that: one sentence, a whole checkpoint, and another number of processes goes on with it."""
     (tmp_path / "script.py").write_text(SENDS_A_SIGNAL)
     train = ["train", *SMALL, *PLAIN, "--steps=12", "--save-every=5", "--out", "run"]
-    result = torchrun(2, "script.py", 0, "SIGKILL", *train)
+    result = torchrun(2, "script.py", 0, "SIGKILL", "itself", *train)
     assert result.returncode != 0
     assert result.stderr.count(f"dcgan_lib: {parallel.LOST}\n") == 1
     assert len(history(tmp_path / "run")) == 5
@@ -90,10 +91,12 @@ def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
     assert len(history(tmp_path / "run")) == 8
 
 
-def test_ctrl_c_saves_the_run_of_several_processes(torchrun, tmp_path: Path, cli) -> None:
+@pytest.mark.parametrize("to", ["torchrun", "itself"])
+def test_ctrl_c_saves_the_run_of_several_processes(torchrun, tmp_path: Path, cli, to: str) -> None:
+    """torchrun tells all of them; of several machines only one hears it."""
     (tmp_path / "script.py").write_text(SENDS_A_SIGNAL)
     train = ["train", *SMALL, *PLAIN, "--steps=5000", "--save-every=5000", "--out", "run"]
-    result = torchrun(2, "script.py", 1, "SIGINT", *train)
+    result = torchrun(2, "script.py", 1, "SIGINT", to, *train)
     steps = len(history(tmp_path / "run"))
     assert 8 <= steps < 5000
     assert result.stdout.count(f"Stopped after step {steps}, as asked") == 1
