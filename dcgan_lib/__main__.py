@@ -26,6 +26,7 @@ from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.train import Train
 from dcgan_lib.writing import write_file
 
+COMMANDS = ("train", "sample", "evaluate")
 MOST = 1_000_000
 """Pictures at once; they have to fit into the memory."""
 
@@ -103,6 +104,8 @@ def parse(args: list[str]) -> Train | Sample | Evaluate:
         raise InputError("--resume needs the folder of the run to go on with: add --out.")
     if known.resume and known.preset:
         raise InputError("--resume goes on with the run's own options, so --preset has no effect: leave it out.")
+    if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        raise InputError(f"There is no command {args[0]!r}: choose one of {', '.join(COMMANDS)}.")
     config = RunFolder(known.out).config() if known.resume else load_config(known.preset)
     commands = (
         Annotated[Train, tyro.conf.subcommand("train", default=Train(config, preset=known.preset or default_preset()))]
@@ -124,6 +127,13 @@ def _sentence(box: str) -> str:
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]  # the first is a title
     paragraphs = re.split(r"^[-─╰╯]+$", "\n".join(lines), flags=re.MULTILINE)
     text = " ".join(next(filter(str.strip, paragraphs), "").split())
+    if text.startswith("Missing from"):
+        text = f"Missing: {' and '.join(re.findall(r'--[a-z-]+ PATH', text))}"
+    for kind, words in (
+        ("whole number", r"invalid literal for int\(\) with base 10"),
+        ("number", "could not convert .*"),
+    ):
+        text = re.sub(rf"^Error parsing (--\S+): {words}: ", rf"\1 must be a {kind}, and this is not: ", text)
     return re.sub(r"^Error parsing (?!--)\S+: ", "", text).rstrip(".") + "."
 
 

@@ -90,7 +90,7 @@ def open_shards(name: str, image_size: int, channels: int) -> PictureSet:
     wanted = Path(name.removeprefix(SHARDS)).expanduser()
     paths = [Path(path) for path in sorted(glob.glob(str(wanted / "*.tar" if wanted.is_dir() else wanted)))]
     if not paths:
-        raise InputError(f"There is no tar file {wanted}: write shards:PATH with a folder of them, or a pattern.")
+        raise InputError(f"There is no tar file {wanted}: write shards:PATH with a folder of .tar files or a pattern.")
     states = [path.stat() for path in paths]
     content = "\n".join(f"{p.resolve()} {s.st_size} {s.st_mtime_ns}" for p, s in zip(paths, states, strict=True))
     index = cache_root() / f"shards-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"

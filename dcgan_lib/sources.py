@@ -183,7 +183,8 @@ def _folder(path: str) -> Source:
         raise InputError("folder: names no folder: write folder:PATH with the folder that holds your pictures.")
     root = Path(os.path.expanduser(path))
     paths = find_pictures(root)
-    parents = [p.relative_to(root).parts[0] if p.parent != root else NO_CLASS for p in paths]
+    top = Path(os.path.commonpath([p.parent for p in paths]))  # a folder that holds one folder alone is that folder
+    parents = [p.relative_to(top).parts[0] if p.parent != top else NO_CLASS for p in paths]
     classes = tuple(sorted(set(parents)))
     labels = {}
     if len(classes) > 1:

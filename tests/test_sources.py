@@ -50,6 +50,15 @@ def test_nested_folder(tmp_path: Path) -> None:
     assert pictures.values == {"class": ("cats", "dogs")}
 
 
+def test_folder_that_holds_one_folder(tmp_path: Path) -> None:
+    """As archives unpack; its classes are one level deeper."""
+    for name in ("set/train/dogs/1.png", "set/train/cats/2.png"):
+        paint(tmp_path / name)
+    assert find_source(f"folder:{tmp_path}").values == {"class": ("cats", "dogs")}
+    paint(tmp_path / "set/3.png")
+    assert find_source(f"folder:{tmp_path}").values == {"class": ("(no folder)", "train")}
+
+
 def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -8,10 +8,11 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 BAD_USAGE = [
     ("", "Expected one of {train, sample, evaluate}"),
-    ("paint", "paint"),
+    ("paint", "There is no command 'paint': choose one of train, sample, evaluate."),
     ("train --bath-size 4", "Unrecognized options: --bath-size"),
     ("train extra", "extra"),
-    ("train --lr x", "--lr"),
+    ("train --lr x", "--lr must be a number, and this is not: 'x'."),
+    ("train --batch-size few", "--batch-size must be a whole number, and this is not: 'few'."),
     ("train --lr -1", "lr must be a number above 0, and -1.0 is not"),
     ("train --image-size 48", "image_size must be 16, 32, 64, 128 or 256, and 48 is not"),
     ("train --batch-size", "--batch-size"),
@@ -26,7 +27,7 @@ BAD_USAGE = [
     ("train --data minst", "There is no data called 'minst'"),
     ("train --data folder:nowhere", "There is no folder nowhere"),
     ("train --data digits --device nonsense", "cannot use the device 'nonsense'"),
-    ("sample --n 3", "--run"),
+    ("sample --n 3", "Missing: --run PATH and --out PATH."),
     ("sample --run nowhere --out a.npy", "There is no generator nowhere"),
     ("sample --run nowhere --out a.jpg", "--out must end in .npy or .png"),
     ("sample --run nowhere --out a.npy --n 0", "--n must be from 1 to 1000000"),
