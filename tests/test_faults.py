@@ -32,18 +32,38 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def read(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_full_disk(small_disk: Path, tiny: Config, pictures: PictureSet) -> None:
     folder, trainer = RunFolder(small_disk / "run"), Trainer(tiny, pictures)
     trainer.train(2)
     folder.save(trainer)
     room = os.statvfs(small_disk)
     write_text(small_disk / "film", "x" * (room.f_bavail * room.f_frsize - 8192))  # a page is left, and another
-    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    before = read(folder.path)
     trainer.step()
     with pytest.raises(InputError, match="checkpoint.pt could not be written .No space left on device.: choose a fold"):
         folder.save(trainer)
-    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert read(folder.path) == before
     assert Trainer.load(folder.path / "checkpoint.pt", pictures).steps_done == 2
+
+
+def test_a_read_only_disk(small_disk: Path, tiny: Config, pictures: PictureSet) -> None:
+    folder, trainer = RunFolder(small_disk / "run", keep=2), Trainer(tiny, pictures)
+    trainer.train(1)
+    folder.add_frame(trainer)
+    folder.save(trainer)
+    before = read(folder.path)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    trainer.step()
+    for write in (folder.save, folder.add_frame, lambda _: folder.save_gif()):
+        with pytest.raises(InputError, match="could not be written .Read-only file system.: choose a folder"):
+            write(trainer)
+    assert read(folder.path) == before
+    with pytest.raises(InputError, match="Read-only file system"), RunFolder(small_disk / "new").begin(tiny):
+        pytest.fail("it was begun")
 
 
 def test_a_full_disk_for_the_cache(
