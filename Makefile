@@ -9,7 +9,7 @@ SECONDS = 60
 HOURS = 1
 KILLS = 50
 FUZZ_SECONDS = 60
-WIDGET_TESTS = $(addprefix tests/test_,$(addsuffix .py,board controls explore judge lab latent panel session ticker watch))
+WIDGET_TESTS = $(addprefix tests/test_,$(addsuffix .py,board controls explore judge lab latent panel past session ticker watch))
 
 # No display, no browser to open: the address is printed either way. JupyterLab asks root for a flag of its own.
 LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks \

@@ -7,7 +7,6 @@ import html
 import io
 from typing import Any
 
-import ipywidgets as widgets
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -16,7 +15,7 @@ from dcgan_lib.config import Config
 from dcgan_lib.grids import grid
 from dcgan_lib.judge import Verdict
 from dcgan_lib.panel import Panel
-from dcgan_lib.session import PastRun, Session
+from dcgan_lib.session import Session
 from dcgan_lib.training import Part
 from dcgan_lib.viz import compact
 
@@ -80,19 +79,6 @@ def status_html(session: Session, controls: dict[str, Any], speed: float | None)
     fast = "" if speed is None else f" · {speed:.1f} steps/s · {speed * config.batch_size:.0f} images/s"
     state = "paused" if speed is None else "running"
     return f"<code>{state} · step {step}{fast} · {settings_html(config.replace(**controls))}</code>"
-
-
-def past_html(run: PastRun) -> str:
-    """The settings, length and verdict of a run that is over."""
-    moved = f", moved at step {', '.join(str(step) for step, _ in run.marks)}" if run.marks else ""
-    return f"<b>{settings_html(run.config)}</b><br>{run.steps} steps{moved}<br>{html.escape(run.verdict.sentence)}"
-
-
-def past_box(run: PastRun) -> widgets.VBox:
-    """The last picture of a run that is over, above its words."""
-    column = {"width": "15em", "margin": "0 1em 0 0"}
-    picture = widgets.Image(value=fast_png(run.picture), format="png", layout=column)
-    return widgets.VBox([picture, widgets.HTML(past_html(run), layout=column)])
 
 
 def still(session: Session, panel: Panel) -> Image.Image:

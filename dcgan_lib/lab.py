@@ -23,13 +23,13 @@ from dcgan_lib.config import headless
 from dcgan_lib.controls import Controls
 from dcgan_lib.explore import error_text
 from dcgan_lib.panel import Panel
+from dcgan_lib.past import PastRuns, discard
 from dcgan_lib.session import Session
 from dcgan_lib.ticker import Ticker
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import to_png
 
 TICK, PICTURE_EVERY, PART_EVERY = 0.03, 0.12, 1.5  # seconds: of training, between pictures, for a part in slow motion
-PAST_RUNS = 6
 
 
 class TrainingLab:
@@ -56,7 +56,7 @@ class TrainingLab:
         self.code = self._button("Settings as code", self._show_settings)
         self.status, self.verdict, self.said = (widgets.HTML() for _ in range(3))
         self.pictures, self.curves = (widgets.Image(format="png", layout=board.SIDE) for _ in range(2))
-        self.past = widgets.Box(layout={"flex_flow": "row wrap"})
+        self.past = PastRuns()
         for name in ("status", "verdict", "said", "pictures", "curves", "past", "slow"):
             getattr(self, name).add_class(f"dcgan-{name}")
         for control in self.controls.all:
@@ -108,9 +108,9 @@ class TrainingLab:
     def reset(self) -> None:
         """Back to the beginning with the sliders as they are; the run so far joins the list below."""
         self._rest()
-        self.session.reset()
+        if run := self.session.reset():
+            self.past.add(run)
         self.session.steer(**self.controls.values())
-        self.past.children = [board.past_box(run) for run in self.session.past[:PAST_RUNS]]
         self.said.value = ""
         self.draw()
 
@@ -179,8 +179,7 @@ class TrainingLab:
 
     def _mount(self) -> None:
         """A fresh clock in fresh boxes; the old ones are closed, or a page that is loaded again would show nothing."""
-        for widget in self._mounted:
-            widget.close()
+        discard(*self._mounted)
         self._ticker = ticker = self._new_ticker()
         self.start.layout.display = self.pause.layout.display = "" if ticker.obeys else "none"
         buttons = [self.start, self.pause, ticker.widget, self.reset_button, self.d_step, self.g_step, self.slow]

@@ -132,18 +132,24 @@ class Session:
         """What `judge` says of the run so far."""
         return judge(self.trainer.history, self.looks)
 
-    def reset(self) -> None:
-        """Back to the state in which the trainer came, with the controls as they are now; the run is remembered."""
+    def reset(self) -> PastRun | None:
+        """Back to the state in which the trainer came, with the controls as they are now.
+
+        Returns:
+            What is remembered of the run, unless no step was taken.
+        """
         self._finish()
-        trainer = self.trainer
+        trainer, run = self.trainer, None
         if trainer.steps_done > len(self._begin_rows):
             picture = grid(trainer.sample())
-            self.past.insert(0, PastRun(trainer.config, trainer.steps_done, self.verdict(), picture, tuple(self.marks)))
+            run = PastRun(trainer.config, trainer.steps_done, self.verdict(), picture, tuple(self.marks))
+            self.past.insert(0, run)
             del self.past[MOST_PAST:]
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(copy.deepcopy(self._begin[name]))  # an optimiser keeps what it gets
         trainer.history = History(self._begin_rows.clone())
         self._forget()
+        return run
 
     @cached_property
     def folder(self) -> Path:

@@ -1,7 +1,6 @@
 """What the live lab says is what the session holds, and nothing of it is taken for HTML."""
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from dcgan_lib.grids import grid
 from dcgan_lib.history import History
 from dcgan_lib.judge import VERDICTS, Verdict
 from dcgan_lib.panel import Panel
-from dcgan_lib.session import PastRun, Session
+from dcgan_lib.session import Session
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Part
 
@@ -82,14 +81,6 @@ def test_status(session: Session) -> None:
         "<code>running · step 2 · 12.3 steps/s · 99 images/s · lr 2.00e-02 · beta1 0.50 · k 2</code>"  # batches of 8
     )
     assert "running" in board.status_html(session, {}, 0.0)
-
-
-def test_past_run() -> None:
-    run = PastRun(Config(d_steps=2), 120, ODD, Image.new("RGB", (1, 1)), ())
-    settings = "<b>lr 2.00e-04 · beta1 0.50 · k 2</b>"
-    assert board.past_html(run) == f"{settings}<br>120 steps<br>&lt;i&gt;a &amp; b"
-    moved = board.past_html(replace(run, marks=((0, "lr 1"), (40, "k 2"))))
-    assert moved == f"{settings}<br>120 steps, moved at step 0, 40<br>&lt;i&gt;a &amp; b"
 
 
 @pytest.mark.parametrize(
