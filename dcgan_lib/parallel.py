@@ -21,6 +21,11 @@ GO_ON = (
     "--resume with --out goes on from the last whole checkpoint in the run's folder, or from the start where there is "
     "none yet, with any number of processes."
 )
+APART = (
+    "The processes of this run cannot reach each other, or one of them is gone: if they are on several machines, set "
+    "GLOO_SOCKET_IFNAME, and for GPUs NCCL_SOCKET_IFNAME, on each machine to the network interface that leads to the "
+    "others, such as eth0, and start again."
+)
 LOST = f"A process of this run is gone, so the others have stopped: {GO_ON}"
 STOPPED = f"Ctrl-C has stopped the processes of this run between two pieces of its work: {GO_ON}"
 
@@ -32,8 +37,8 @@ def team() -> Iterator[None]:
     Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
 
     Raises:
-        InputError: another process is gone, somebody has pressed Ctrl-C outside of `interrupt.stop_button`, or this
-            machine has fewer GPUs than processes.
+        InputError: another process is gone or out of reach, somebody has pressed Ctrl-C outside of
+            `interrupt.stop_button`, or this machine has fewer GPUs than processes.
     """
     if not dist.is_torchelastic_launched():
         yield
@@ -47,11 +52,14 @@ def team() -> Iterator[None]:
             if local >= gpus:
                 raise InputError(f"This machine has {gpus} GPUs: start torchrun with --nproc-per-node {gpus} at most.")
             torch.cuda.set_device(local)
-        dist.init_process_group(store=store, rank=rank, world_size=count)
+        try:
+            dist.init_process_group(store=store, rank=rank, world_size=count)
+        except RuntimeError as error:
+            raise InputError(APART) from error
         try:
             yield
         except RuntimeError as error:
-            if not any(word in str(error) for word in ("gloo", "NCCL", "Connection")):
+            if not any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection")):
                 raise
             raise InputError(LOST) from error
         dist.destroy_process_group()
