@@ -93,10 +93,10 @@ def kill(process: Process, run: Path, cache: Path, chance: random.Random) -> str
     if way < 0.1:
         time.sleep(chance.uniform(0, 3))
     elif way < 0.2 and not any(cache.glob("*.npy")):
-        _wait_for(process, lambda: any(cache.glob("*.part")))
+        _wait_for(process, lambda: any(cache.glob("*.dcgan-part")))
         time.sleep(chance.uniform(0, 0.1))
     elif way < 0.55:
-        _wait_for(process, lambda: _files(run, "*.part") - before)
+        _wait_for(process, lambda: _files(run, "*.dcgan-part") - before)
         time.sleep(chance.uniform(0, 0.002))
     else:
         _wait_for(process, lambda: _files(run) - before)
@@ -105,7 +105,7 @@ def kill(process: Process, run: Path, cache: Path, chance: random.Random) -> str
         return "ended"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    if _files(run, "*.part") - before:
+    if _files(run, "*.dcgan-part") - before:
         return "saving"
     if not any(cache.glob("*.npy")):
         return "starting or caching"

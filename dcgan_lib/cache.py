@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dcgan_lib.config import InputError
 from dcgan_lib.skipped import read_report, require_few, write_report
+from dcgan_lib.writing import UNFINISHED
 
 Bad = dict[int, tuple[Path, str]]
 """For each number of a picture that cannot be read, its file and what is wrong with it."""
@@ -55,7 +56,7 @@ def write(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Bad])
     Raises:
         InputError: there are too many of them, or the folder or the disk does not take the file.
     """
-    unfinished, kept = (path.with_suffix(f".{os.getpid()}.{word}part") for word in ("", "kept."))
+    unfinished, kept = (path.with_suffix(f".{word}{os.getpid()}.{UNFINISHED}") for word in ("", "kept."))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         images = _new(unfinished, shape)

@@ -18,12 +18,21 @@ from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.decode import decode, to_mode
 from dcgan_lib.files import READING_ERRORS, reason, require_room
-from dcgan_lib.pictures import PictureSet, denormalize, normalize, require_pictures
+from dcgan_lib.pictures import PictureSet, denormalize, normalize, require_pictures, require_same
 from dcgan_lib.progress import progress
 from dcgan_lib.shards import SHARDS, open_shards
 from dcgan_lib.sources import Source, find_source
 
-__all__ = ["PictureSet", "decode", "denormalize", "load_pictures", "normalize", "require_pictures", "to_mode"]
+__all__ = [
+    "PictureSet",
+    "decode",
+    "denormalize",
+    "load_pictures",
+    "normalize",
+    "require_pictures",
+    "require_same",
+    "to_mode",
+]
 
 CACHE_VERSION = 1
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""

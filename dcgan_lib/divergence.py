@@ -27,8 +27,20 @@ class Guard:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._every_step = device.type == "cpu"
+        self._every_step, self._within = device.type == "cpu", False
         self._advice = "there is no checkpoint of it, so start again with a lower lr."
+
+    def before_step(self) -> None:
+        """From now on D may have learned and G not yet."""
+        self._within = True
+
+    def whole(self, step: int) -> None:
+        """Raises InputError where the step after this one was begun and not ended, as an interrupt may leave it."""
+        if self._within:
+            raise InputError(
+                f"Step {step + 1} was interrupted midway, and half a step is nothing to go on from: load the last "
+                "checkpoint, or train on."
+            )
 
     def saved(self, path: Path | str, step: int) -> None:
         """There is a good checkpoint now."""
@@ -36,6 +48,7 @@ class Guard:
 
     def after_step(self, row: Tensor, step: int, history: History) -> None:
         """Raises Diverged where the losses of this step are not finite, on an accelerator those of the last 50."""
+        self._within = False
         if self._every_step:
             if not row.isfinite().all():
                 self.losses(history)
@@ -50,17 +63,17 @@ class Guard:
             row, step = rows[bad[0]], len(history) - len(rows) + bad[0] + 1
             numbers = dict(zip(COLUMNS, row.tolist(), strict=True))
             what = ", ".join(f"{name} is {numbers[name]:.3g}" for name in ("d_loss", "g_loss"))
-            raise Diverged(self._sentence(_origin(row), step, what))
+            raise Diverged(self._sentence(_origin(row), f"at step {step}", what))
 
     def weights(self, step: int, **networks: nn.Module) -> None:
         """Raises Diverged where a weight or a running statistic of these networks is not finite."""
         for name, network in networks.items():
             for part, values in network.state_dict().items():
                 if not values.isfinite().all():
-                    raise Diverged(self._sentence(name, step, f"{part} is not finite"))
+                    raise Diverged(self._sentence(name, f"by step {step}", f"{part} is not finite"))
 
-    def _sentence(self, network: str, step: int, what: str) -> str:
-        return f"The {network} has diverged at step {step} ({what}), so the run has stopped: {self._advice}"
+    def _sentence(self, network: str, when: str, what: str) -> str:
+        return f"The {network} has diverged {when} ({what}), so the run has stopped: {self._advice}"
 
 
 def _origin(row: Tensor) -> str:

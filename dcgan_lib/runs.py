@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,23 +17,15 @@ from PIL import Image
 from dcgan_lib import checkpoint
 from dcgan_lib.checkpoint import save_generator
 from dcgan_lib.config import Config, InputError
+from dcgan_lib.files import READING_ERRORS
 from dcgan_lib.grids import save_gif, save_grid
 from dcgan_lib.trainer import Trainer
-from dcgan_lib.writing import remove_stale, write_file, write_text
+from dcgan_lib.writing import remove, remove_stale, write_file, write_text
 
 CHECKPOINT = "checkpoint.pt"
 GENERATOR = "generator.safetensors"
+FILES = ("config.json", "history.csv", CHECKPOINT, GENERATOR, "samples.png", "progress.gif")
 FRAME_EVERY = 25
-RESERVED = re.compile(r"(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])", re.IGNORECASE)
-"""Names that Windows keeps for itself."""
-
-
-def free_folder(config: Config) -> Path:
-    """runs/NAME, or runs/NAME-2, -3 ... where that is taken; a name that every system takes."""
-    stem = re.sub(r"\W+", "_", Path(config.data).name).strip("_")[:60] or "run"
-    stem += "_" * bool(RESERVED.fullmatch(stem))
-    numbered = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in range(1, 1_000_000))
-    return next(folder for folder in numbered if not os.path.exists(folder))
 
 
 class RunFolder:
@@ -59,19 +50,21 @@ class RunFolder:
         An error in the block, which makes the trainer, gives the folder back as it was.
 
         Raises:
-            InputError: it holds a run already, or cannot be written.
+            InputError: it holds a run or files that a run would overwrite, or cannot be written.
         """
         if any(os.path.exists(self.path / name) for name in (CHECKPOINT, "config.json")):
             raise InputError(
                 f"{self.path} holds a run already: add --resume to go on with it, or choose another folder with --out."
             )
+        if taken := [self.path / name for name in (*FILES, "progress") if os.path.exists(self.path / name)]:
+            raise InputError(f"{taken[0]} is there already and no run is: choose another folder with --out.")
         new = [folder for folder in (self.path, *self.path.parents) if not os.path.exists(folder)]
-        self._write_config(config)
         try:
+            self._write_config(config)
             yield
         except BaseException:
             with contextlib.suppress(OSError):  # a folder that somebody else uses by now is not empty
-                (self.path / "config.json").unlink()
+                (self.path / "config.json").unlink(missing_ok=True)
                 for folder in new:
                     folder.rmdir()
             raise
@@ -82,13 +75,26 @@ class RunFolder:
         Raises:
             InputError: there is no run, or it is broken.
         """
-        path = self.path / "config.json"
-        if os.path.exists(self.path / CHECKPOINT) or not os.path.exists(path):
-            return checkpoint.load(self.path / CHECKPOINT)[0]
+        path, newest = self.path / "config.json", self.path / CHECKPOINT
+        kept = max(self._kept(), default=None)
+        if not os.path.exists(newest) and (kept or os.path.exists(self.path / GENERATOR)):
+            way = f"copy {kept[1]} to that name" if kept else "bring it back"
+            raise InputError(f"{newest} is gone: {way}, or begin a new run in another folder with --out.")
+        if os.path.exists(newest) or not os.path.exists(path):
+            try:
+                return checkpoint.load(newest)[0]
+            except InputError as error:
+                if not kept:
+                    raise
+                what = str(error).rpartition(":")[0]
+                raise InputError(f"{what}: copy {kept[1]} to its name, and go on from there.") from error
         try:
             return Config(**json.loads(path.read_text("utf-8")))
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"{path} is not a whole config of this version: start the run again.") from error
+        except (OSError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path} is not a whole config of this version, and there is no checkpoint yet: delete it, and start "
+                "the run again."
+            ) from error
 
     def load(self, **changes: Any) -> Trainer:
         """The run as its last checkpoint has it, or at its beginning where there is none; see `Trainer.load`."""
@@ -98,6 +104,13 @@ class RunFolder:
         self._newest = trainer.steps_done
         return trainer
 
+    def adopt(self, trainer: Trainer) -> None:
+        """Write what a resume has changed at once: a run that is killed now goes on with it, too."""
+        if trainer.steps_done:
+            self.save(trainer)
+        else:
+            self._write_config(trainer.config)
+
     def tidy(self, step: int) -> None:
         """Remove what a run that goes on at this step makes again, and what processes that were killed left behind.
 
@@ -105,7 +118,7 @@ class RunFolder:
         """
         for frame in self._frames():
             if int(frame.stem) > step or int(frame.stem) % FRAME_EVERY:
-                frame.unlink()
+                remove(frame)
         for folder in (self.path, self.path / "progress"):
             remove_stale(folder)
 
@@ -113,10 +126,10 @@ class RunFolder:
         """Write what the fixed z give now.
 
         Raises:
-            Diverged: a weight of the generator is not finite.
+            Diverged: a weight or a running statistic is not finite.
             InputError: see `writing.write_file`.
         """
-        trainer.guard.weights(trainer.steps_done, generator=trainer.generator)
+        trainer.guard.weights(trainer.steps_done, generator=trainer.generator, discriminator=trainer.discriminator)
         frame = self.path / "progress" / f"{trainer.steps_done:07d}.png"
         save_grid(frame, trainer.sample())
 
@@ -145,9 +158,14 @@ class RunFolder:
         self._newest = step
         if self.keep is None:
             return
-        old = [path for path in self.path.glob("checkpoint-*.pt") if (n := path.stem[11:]).isdigit() and int(n) < step]
-        for path in sorted(old, key=lambda path: int(path.stem[11:]), reverse=True)[self.keep - 1 :]:
-            path.unlink()
+        old = sorted(((number, path) for number, path in self._kept() if number < step), reverse=True)
+        for _, path in old[self.keep - 1 :]:
+            remove(path)
+
+    def _kept(self) -> list[tuple[int, Path]]:
+        """The steps and files of the checkpoints before the newest, in no order."""
+        found = [(path.stem.removeprefix("checkpoint-"), path) for path in self.path.glob("checkpoint-*.pt")]
+        return [(int(number), path) for number, path in found if number.isdecimal() and path.is_file()]
 
     def _numbered(self, step: int) -> Path:
         return self.path / f"checkpoint-{step:07d}.pt"
@@ -157,15 +175,19 @@ class RunFolder:
         write_text(self.path / "history.csv", trainer.history.to_csv())
 
     def save_gif(self) -> None:
-        """Write progress.gif from the frames."""
-        frames = [Image.open(io.BytesIO(frame.read_bytes())) for frame in self._frames()]
+        """Write progress.gif from the frames; one that somebody has damaged is left out."""
+        frames = []
+        for path in self._frames():
+            with contextlib.suppress(*READING_ERRORS):
+                frame = Image.open(io.BytesIO(path.read_bytes()))
+                frame.load()
+                frames.append(frame)
         save_gif(self.path / "progress.gif", frames)
 
     def _frames(self) -> list[Path]:
-        frames = [path for path in (self.path / "progress").glob("*.png") if path.stem.isdigit()]
-        return sorted(frames, key=lambda path: int(path.stem))
+        frames = (self.path / "progress").glob("*.png")
+        return sorted((p for p in frames if p.stem.isdecimal() and p.is_file()), key=lambda path: int(path.stem))
 
     def written(self) -> list[Path]:
         """The files that are there, in the order of the docstring above."""
-        names = ("config.json", "history.csv", CHECKPOINT, GENERATOR, "samples.png", "progress.gif")
-        return [self.path / name for name in names if (self.path / name).exists()]
+        return [self.path / name for name in FILES if (self.path / name).exists()]

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from dcgan_lib.config import Config
 from dcgan_lib.data import normalize
+from dcgan_lib.folders import free_folder
 from dcgan_lib.grids import grid, save_gif
 from dcgan_lib.history import History
 from dcgan_lib.interrupt import stop_button
 from dcgan_lib.judge import LOOK_EVERY, Look, Verdict, judge, look, spread
-from dcgan_lib.runs import CHECKPOINT, free_folder
+from dcgan_lib.runs import CHECKPOINT
 from dcgan_lib.trainer import STATEFUL, Trainer
 from dcgan_lib.training import Part
 

@@ -1,5 +1,6 @@
 """`python -m dcgan_lib train`: begin a run or go on with one, and leave a folder that is whole at every moment."""
 
+import os
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from math import gcd
@@ -11,11 +12,19 @@ import tyro
 from dcgan_lib import parallel
 from dcgan_lib.config import Config, InputError, cache_root
 from dcgan_lib.divergence import Diverged
-from dcgan_lib.runs import FRAME_EVERY, RunFolder, free_folder
+from dcgan_lib.files import printable
+from dcgan_lib.folders import free_folder
+from dcgan_lib.runs import FRAME_EVERY, RunFolder
 from dcgan_lib.trainer import MOVABLE, STEERABLE, Trainer
 from dcgan_lib.writing import remove_stale
 
 A_DAY = 24 * 3600
+
+
+def from_anywhere(data: str) -> str:
+    """The same pictures for a process that is started in another folder: their path from the root."""
+    kind, colon, path = data.partition(":")
+    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if path else data
 
 
 @dataclass
@@ -32,7 +41,8 @@ class Train:
     resume: bool = False
     """Go on with the run in --out, with its own options, to its --steps or for more --seconds."""
     allow_changes: bool = False
-    """Let --resume go on with another lr, d_lr, beta1, d_steps, label_smoothing, cool_down, device or precision."""
+    """Let --resume go on with another lr, d_lr, beta1, d_steps, label_smoothing, cool_down, device or precision, or
+    with --data that names another place of the same pictures."""
     save_every: int = 500
     """Write a checkpoint every so many steps, besides the one at the end."""
     keep: int | None = None
@@ -40,6 +50,7 @@ class Train:
     checkpoint.pt, and what an earlier --keep has left."""
 
     def __post_init__(self) -> None:
+        self.config = self.config.replace(data=from_anywhere(self.config.data))
         for name, value in (("save_every", self.save_every), ("keep", self.keep)):
             if value is not None and not 1 <= value < 2**63:
                 option = f"--{name.replace('_', '-')}"
@@ -95,7 +106,8 @@ class Train:
                 folder.add_frame(trainer)
                 folder.save(trainer)
                 folder.save_gif()
-                print(f"{trainer.steps_done} steps done. Written:", *folder.written(), sep="\n  ")
+                written = (printable(str(path)) for path in folder.written())
+                print(f"{trainer.steps_done} steps done. Written:", *written, sep="\n  ")
         except Diverged:
             if first:
                 folder.save_history(trainer)
@@ -125,6 +137,8 @@ class Train:
         trainer = folder.load(**{name: getattr(new, name) for name in changed})
         if not parallel.is_first():
             return trainer
+        if changed:
+            folder.adopt(trainer)
         if not trainer.steps_done:
             print(f"{folder.path} holds no checkpoint yet: the run begins at step 1.")
         elif self.seconds is None and trainer.steps_done >= new.steps:

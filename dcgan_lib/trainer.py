@@ -1,6 +1,6 @@
 """The loop that repeats one step, and all that a run consists of. Taught in notebooks/07_training.ipynb."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dcgan_lib import checkpoint, loop, parallel
 from dcgan_lib.batch_norm import synchronise
-from dcgan_lib.config import Config, InputError
-from dcgan_lib.data import PictureSet, load_pictures, require_pictures
+from dcgan_lib.config import Config
+from dcgan_lib.data import PictureSet, load_pictures, require_pictures, require_same
 from dcgan_lib.device import adam, choose_device, choose_dtype, resident, send
 from dcgan_lib.divergence import Guard
 from dcgan_lib.history import History
@@ -19,14 +19,14 @@ from dcgan_lib.networks import build_networks
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import Part, step_parts, train_step
-from dcgan_lib.verify import require_fit
+from dcgan_lib.verify import require_changeable, require_fit
 
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
 STEERABLE = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing", "steps", "cool_down")
 """What of its config a run may change on the way."""
-MOVABLE = ("device", "precision")
-"""What may change too when a run is loaded; all the rest is what makes it the same run."""
+MOVABLE = ("device", "precision", "data")
+"""What may change too when a run is loaded, `data` where it names the same pictures; the rest makes it this run."""
 
 
 class Trainer:
@@ -90,7 +90,7 @@ class Trainer:
         Raises:
             InputError: a value is out of its range, or not steerable; then nothing is changed.
         """
-        _require_same_run(changes, STEERABLE)
+        require_changeable(changes, STEERABLE)
         self.config = self.config.replace(**changes)
 
     def step(self, heat: float = 1.0, player: str | None = None) -> Tensor:
@@ -115,6 +115,7 @@ class Trainer:
         g_optimizer = self.g_optimizer if player != "discriminator" else None
         d_optimizer = self.d_optimizer if player != "generator" else None
         networks = [player.train() for player in self._players]
+        self.guard.before_step()
         options = {"dtype": self.dtype, "real_label": 1 - config.label_smoothing}
         for turn in range(1, config.d_steps if d_optimizer else 1):
             train_step(*networks, None, d_optimizer, *self._draw(turn), **options)
@@ -162,12 +163,14 @@ class Trainer:
 
         Raises:
             Diverged: a loss or a weight is not finite; an earlier checkpoint of that name is as it was.
-            InputError: see `writing.write_file`.
+            InputError: the last step was interrupted midway; or see `writing.write_file`.
         """
+        self.guard.whole(self.steps_done)
         self.guard.losses(self.history)
         self.guard.weights(self.steps_done, generator=self.generator, discriminator=self.discriminator)
         state = {name: getattr(self, name).state_dict() for name in STATEFUL}
-        checkpoint.save(path, self.config, {**state, "history": self.history.rows.clone()})
+        state |= {"history": self.history.rows.clone(), "pictures": self.pictures.signature}
+        checkpoint.save(path, self.config, state)
         self.guard.saved(path, self.steps_done)
 
     @classmethod
@@ -182,16 +185,12 @@ class Trainer:
                 make it another run.
         """
         config, state = checkpoint.load(path)
-        _require_same_run(changes, (*STEERABLE, *MOVABLE))
+        require_changeable(changes, (*STEERABLE, *MOVABLE))
         trainer = cls(config.replace(**changes), pictures)
         require_fit(path, state, {name: getattr(trainer, name) for name in STATEFUL})
+        require_same(path, state.get("pictures"), trainer.pictures)
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(state[name])
         trainer.history = History(state["history"])
         trainer.guard.saved(path, trainer.steps_done)
         return trainer
-
-
-def _require_same_run(changes: Iterable[str], free: tuple[str, ...]) -> None:
-    if fixed := [name for name in changes if name not in free]:
-        raise InputError(f"{fixed[0]} cannot change during a run: start a new Trainer with it.")

@@ -3,6 +3,7 @@
 Used by `checkpoint` and `trainer`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ NEEDED = {"params", "lr", "betas", "eps", "weight_decay"}
 """What of Adam's settings every torch writes; for the others there are defaults."""
 OWN_SETTINGS = ("lr", "betas", "fused")
 """What of them follows from the config or the machine, and may be another one in a file."""
+
+BROKEN = "holds NaN or infinity, so this run had broken down before it was saved"
 
 
 def require_fit(path: Path | str, state: dict[str, Any], targets: dict[str, Any]) -> None:
@@ -41,6 +44,16 @@ def require_fit(path: Path | str, state: dict[str, Any], targets: dict[str, Any]
     rows = state.get("history")
     if _kind(rows) != (torch.float32, 2, "cpu") or rows.shape[1] != len(COLUMNS) or not rows.is_contiguous():
         refuse(path, "history", f"it is not a table of {len(COLUMNS)} columns")
+    if not rows.isfinite().all():
+        refuse(path, "history", BROKEN)
+    if bool(len(rows)) != any(state[name]["state"] for name, target in targets.items() if isinstance(target, Adam)):
+        refuse(path, "history", f"its {len(rows)} steps are not those that the optimisers have taken")
+
+
+def require_changeable(changes: Iterable[str], free: tuple[str, ...]) -> None:
+    """Raises InputError where a field of a config is to change that is not among the free ones."""
+    if fixed := [name for name in changes if name not in free]:
+        raise InputError(f"{fixed[0]} cannot change during a run: start a new Trainer with it.")
 
 
 def refuse(path: Path | str, name: str, fault: str | None) -> None:
@@ -68,7 +81,7 @@ def _tensor_fault(expected: Tensor, given: Any) -> str | None:
     if _kind(given) != (expected.dtype, expected.dim(), "cpu") or given.shape != expected.shape:
         return f"should be {_describe(expected)} and is {_describe(given)}"
     if not given.isfinite().all():
-        return "holds NaN or infinity, so this run had broken down before it was saved"
+        return BROKEN
     return None
 
 
@@ -86,12 +99,14 @@ def _adam_fault(optimizer: Adam, given: Any) -> str | None:
     for key, value in settings.items():
         if repr(value) != repr(own[key]):  # whatever it is, it has a text
             return f"its {key} should be {own[key]!r}"
-    if moments.keys() - set(range(len(weights))):
-        return "there are moments without a weight"
+    if moments and moments.keys() != set(range(len(weights))):  # none at all: this player has stood still
+        return "its moments are not those of these weights"
     for number, entry in moments.items():
         wanted = {"step": torch.tensor(0.0)} | dict.fromkeys(MOMENTS, weights[number])
         if fault := tensors_fault(wanted, entry):
             return f"of weight {number} {fault}"
+        if entry["step"] < 1 or entry["exp_avg_sq"].min() < 0:
+            return f"of weight {number} the steps or the squares are negative"
     return None
 
 

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO
 
 from dcgan_lib.config import InputError
 
+UNFINISHED = "dcgan-part"
+"""The suffix of what is being written, behind the number of the process: nobody else's files end so."""
+
 
 def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
     """Write a file that appears under its name when it is complete and on the disk, never before.
@@ -24,7 +27,7 @@ def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
         InputError: the folder or the disk does not take it; an earlier file of that name is as it was.
     """
     path = Path(path)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
@@ -62,17 +65,29 @@ def _sync_folder(folder: Path) -> None:
             raise
 
 
+def remove(path: Path) -> None:
+    """Remove a file of ours.
+
+    Raises:
+        InputError: the system does not let us.
+    """
+    try:
+        path.unlink()
+    except OSError as error:
+        raise InputError(f"{path} could not be removed ({error.strerror or error}): change that.") from error
+
+
 def remove_stale(folder: Path, idle_seconds: float = 0) -> None:
-    """Remove what processes of this machine that were killed left unfinished: *.PID.part files.
+    """Remove what processes of this machine that were killed left unfinished: *.PID.dcgan-part files.
 
     Those of a process that lives stay, and so do all that somebody has written to in the last `idle_seconds`: in a
     folder that machines share, a process of another one cannot be seen from here.
     """
-    for unfinished in folder.glob("*.*.part"):
+    for unfinished in folder.glob(f"*.*.{UNFINISHED}"):
         number = unfinished.name.split(".")[-2]
         with contextlib.suppress(OSError):  # somebody else was faster, or on Windows it is open
             idle = time.time() - unfinished.stat().st_mtime
-            if number.isdigit() and not _lives(int(number)) and idle >= idle_seconds:
+            if number.isdecimal() and not _lives(int(number)) and idle >= idle_seconds:
                 unfinished.unlink()
 
 

@@ -234,13 +234,35 @@ STATE = {
         within("g_optimizer", "state", 0, "exp_avg_sq", value=None),
         f"{OPTIMISER}of weight 0 the tensor exp_avg_sq is missing)",
     ),
-    "moments without a weight": (within("d_optimizer", "state", 99, value={}), f"{OTHER}there are moments without a"),
+    "moments without a weight": (within("d_optimizer", "state", 99, value={}), f"{OTHER}its moments are not those of"),
+    "moments of one weight missing": (
+        within("g_optimizer", "state", 2, value=None),
+        f"{OPTIMISER}its moments are not those of these weights): give another one.",
+    ),
+    "a step before the first": (
+        within("g_optimizer", "state", 0, "step", value=torch.tensor(-1.0)),
+        f"{OPTIMISER}of weight 0 the steps or the squares are negative)",
+    ),
+    "a negative square": (
+        replaced("d_optimizer", "state", 0, "exp_avg_sq", by=poisoned(-1.0)),
+        f"{OTHER}of weight 0 the steps or the squares are negative)",
+    ),
+    "all moments missing": (
+        lambda state: [state[name].update(state={}) for name in ("g_optimizer", "d_optimizer")],
+        f"{MISFIT}(history: its 1 steps are not those that the optimisers have taken): give another one.",
+    ),
     "moments of text": (within("d_optimizer", "state", 0, value="x"), f"{OTHER}this is not the state of an Adam)"),
     "NaN in a moment": (
         replaced("d_optimizer", "state", 0, "exp_avg", by=poisoned(float("nan"))),
         f"{OTHER}of weight 0 exp_avg {BROKEN_DOWN}",
     ),
     "history missing": (within("history", value=None), f"{MISFIT}(history: it is not a table of 5 columns)"),
+    "history emptied": (
+        replaced("history", by=lambda t: t[:0]),
+        f"{MISFIT}(history: its 0 steps are not those that the optimisers have taken): give another one.",
+    ),
+    "NaN in the history": (replaced("history", by=poisoned(float("nan"))), f"{MISFIT}(history: {BROKEN_DOWN}"),
+    "pictures of text": (within("pictures", value="x"), "was trained on other pictures than noise holds now"),
     "history of text": (within("history", value="x"), f"{MISFIT}(history: it is not a table of 5 columns)"),
     "history of 4 columns": (within("history", value=torch.ones(2, 4)), f"{MISFIT}(history: it is not a table of 5"),
     "history without columns": (within("history", value=torch.ones(5)), f"{MISFIT}(history: it is not a table of 5"),
@@ -264,12 +286,13 @@ def test_state_of_a_checkpoint(case: str, run: Path, refused, pictures: PictureS
 
 
 def test_what_may_differ(run: Path, pictures: PictureSet) -> None:
-    """Rates are the config's, `fused` is the machine's, and a run of no steps has no moments."""
+    """Rates are the config's, `fused` is the machine's, and a player who stood still has no moments."""
     state = torch.load(run, weights_only=True)
     group = state["g_optimizer"]["param_groups"][0]
     group |= {"fused": None, "lr": 7.0, "betas": (0.0, 0.0)}
     del group["maximize"]
     state["d_optimizer"]["state"] = {}
+    del state["pictures"]  # early checkpoints have none
     torch.save(state, run)
     Trainer.load(run, pictures).step()
 

@@ -71,9 +71,9 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        ours, theirs = (f"run.pt.{process}.part" for process in (os.getpid(), alive.pid))
-        left = f"run.pt.{gone.pid}.part"
-        others = ["run.pt", f"run.{gone.pid}", "notes.part", "my.notes.part"]
+        ours, theirs = (f"run.pt.{process}.dcgan-part" for process in (os.getpid(), alive.pid))
+        left = f"run.pt.{gone.pid}.dcgan-part"
+        others = ["run.pt", f"run.{gone.pid}", "notes.dcgan-part", "my.notes.dcgan-part"]
         for name in (ours, theirs, left, *others):
             (tmp_path / name).touch()
         remove_stale(tmp_path, idle_seconds=60)

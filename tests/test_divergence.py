@@ -93,7 +93,7 @@ def test_a_bad_weight_is_never_saved(
     state = getattr(trainer, network).state_dict()
     name = part if part in state else next(name for name in state if name.endswith(part.split(".")[-1]))
     state[name][0] = INF
-    with pytest.raises(Diverged, match=f"The {network} has diverged at step 2 \\({name} is not finite\\)"):
+    with pytest.raises(Diverged, match=f"The {network} has diverged by step 2 \\({name} is not finite\\)"):
         trainer.save(tmp_path / "run.pt")
     assert (tmp_path / "run.pt").read_bytes() == before
 

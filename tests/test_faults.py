@@ -101,7 +101,7 @@ def test_two_processes_write_one_cache(album: Path, tmp_path: Path, cache: Path)
 
         def together(*picture):
             for _ in range(6000):
-                if len(list(cache.glob("*.part"))) == 2 or list(cache.glob("*.npy")):
+                if len(list(cache.glob("*.dcgan-part"))) == 2 or list(cache.glob("*.npy")):
                     return decode(*picture)
                 time.sleep(0.01)
             raise TimeoutError

@@ -65,4 +65,4 @@ def test_killed_runs_equal_the_one_that_was_left_alone(tmp_path: Path, album: Pa
     assert wrong == []
     assert counts["saving"] >= 1
     assert sum(counts[what] for what in counts if what != "runs") == 6
-    assert not list(tmp_path.glob("run*/**/*.part"))
+    assert not list(tmp_path.glob("run*/**/*.dcgan-part"))

@@ -143,7 +143,7 @@ def test_a_lost_process(torchrun, tmp_path: Path, cli) -> None:
     assert result.returncode != 0
     assert result.stderr.count(f"dcgan_lib: {parallel.LOST}\n") == 1
     assert len(history(tmp_path / "run")) == 5
-    assert not list(tmp_path.glob("run/**/*.part"))
+    assert not list(tmp_path.glob("run/**/*.dcgan-part"))
     status, _, err = cli("train", "--resume", "--out", tmp_path / "run", "--steps=8")
     assert (status, err) == (0, "")
     assert len(history(tmp_path / "run")) == 8

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,9 @@ from PIL import Image
 from dcgan_lib.checkpoint import load_generator
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet
+from dcgan_lib.folders import free_folder
 from dcgan_lib.grids import save_grid
-from dcgan_lib.runs import RunFolder, free_folder
+from dcgan_lib.runs import RunFolder
 from dcgan_lib.trainer import Trainer
 
 
@@ -40,10 +42,17 @@ def test_files(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
         assert animation.n_frames == 2
 
 
-def test_a_bad_generator_paints_no_frame(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("network", "part"), [("generator", "0.weight"), ("discriminator", "3.running_var")])
+def test_a_bad_network_paints_no_frame(
+    tmp_path: Path, tiny: Config, pictures: PictureSet, network: str, part: str
+) -> None:
     trainer = Trainer(tiny, pictures)
-    trainer.generator.state_dict()["layers.0.weight"][0] = float("nan")
-    with pytest.raises(InputError, match="The generator has diverged at step 0 "):
+    getattr(trainer, network).state_dict()[f"layers.{part}"][0] = float("nan")
+    with pytest.raises(InputError, match=f"The {network} has diverged by step 0 "):
         RunFolder(tmp_path).add_frame(trainer)
     assert list(tmp_path.iterdir()) == []
 
@@ -90,6 +99,73 @@ def test_a_run_that_cannot_begin_leaves_nothing(tmp_path: Path, tiny: Config, er
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_cannot_write_its_config_leaves_nothing(tmp_path: Path, tiny: Config, monkeypatch) -> None:
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(InputError, match="No space left"), RunFolder(tmp_path / "new/run").begin(tiny):
+        pytest.fail("it was begun")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["history.csv", "samples.png", "generator.safetensors", "progress.gif", "progress"])
+def test_files_that_no_run_has_left_are_not_overwritten(tmp_path: Path, tiny: Config, name: str) -> None:
+    (tmp_path / name).touch()
+    said = f"{name} is there already and no run is: choose another folder with --out."
+    with pytest.raises(InputError, match=re.escape(said)), RunFolder(tmp_path).begin(tiny):
+        pytest.fail("it was begun")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_checkpoint_that_is_gone_or_damaged(tmp_path: Path, tiny: Config, pictures: PictureSet) -> None:
+    """Nothing begins anew where there was a run, and what is left to go on with is named."""
+    folder, trainer, newest = RunFolder(tmp_path, keep=3), Trainer(tiny, pictures), tmp_path / "checkpoint.pt"
+    for _ in range(3):
+        trainer.step()
+        folder.save(trainer)
+    older = tmp_path / "checkpoint-0000002.pt"
+    newest.write_bytes(b"PK\x03\x04")
+    for act in (folder.config, folder.load):
+        with pytest.raises(InputError, match="cut short or damaged") as raised:
+            act()
+    assert str(raised.value).endswith("give another checkpoint.")  # whoever loads a file has no folder to look in
+    with pytest.raises(InputError) as raised:
+        folder.config()
+    assert str(raised.value) == f"{newest} is cut short or damaged: copy {older} to its name, and go on from there."
+    newest.unlink()
+    for words in (f"copy {older} to that name", "bring it back"):
+        for act in (folder.config, folder.load):
+            with pytest.raises(InputError) as raised:
+                act()
+            assert str(raised.value) == f"{newest} is gone: {words}, or begin a new run in another folder with --out."
+        for path in tmp_path.glob("checkpoint-*.pt"):
+            path.unlink()
+
+
+def test_frames_that_somebody_has_damaged_are_left_out(tmp_path: Path) -> None:
+    for step in (0, 25, 50, 75):
+        save_grid(tmp_path / "progress" / f"{step:07d}.png", torch.full((1, 3, 4, 4), step, dtype=torch.uint8))
+    (tmp_path / "progress/0000025.png").write_bytes(b"")
+    whole = (tmp_path / "progress/0000050.png").read_bytes()
+    (tmp_path / "progress/0000050.png").write_bytes(whole[:45])
+    (tmp_path / "progress/0000100.png").mkdir()
+    (tmp_path / "progress/².png").touch()
+    RunFolder(tmp_path).save_gif()
+    with Image.open(tmp_path / "progress.gif") as animation:
+        assert animation.n_frames == 2
+
+
+def test_files_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "progress").mkdir()
+    (frame := tmp_path / "progress/0000060.png").touch()
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(InputError) as raised:
+        RunFolder(tmp_path).tidy(50)
+    assert str(raised.value) == f"{frame} could not be removed (Read-only file system): change that."
+
+
 def test_a_run_without_a_checkpoint_yet_goes_on_from_its_beginning(tmp_path: Path, tiny: Config, cache: Path) -> None:
     config = tiny.replace(data="digits")
     with RunFolder(tmp_path).begin(config):
@@ -97,9 +173,10 @@ def test_a_run_without_a_checkpoint_yet_goes_on_from_its_beginning(tmp_path: Pat
     assert RunFolder(tmp_path).config() == config
     trainer = RunFolder(tmp_path).load(lr=0.5)
     assert (trainer.steps_done, trainer.config) == (0, config.replace(channels=1, lr=0.5))
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="config.json is not a whole config"):
-        RunFolder(tmp_path).config()
+    for broken in ("{", "[" * 99_999):
+        (tmp_path / "config.json").write_text(broken)
+        with pytest.raises(InputError, match="config.json is not a whole config .* delete it, and start the run"):
+            RunFolder(tmp_path).config()
     with pytest.raises(InputError, match="There is no checkpoint"):
         RunFolder(tmp_path / "nowhere").config()
 

@@ -143,6 +143,59 @@ def test_what_may_change_on_resume(cli: Cli, train: list[str], tmp_path: Path) -
     assert cli(*resume, "--steps=3")[0] == 0
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_change_survives_a_kill(cli: Cli, train: list[str], tmp_path: Path, monkeypatch, steps: int) -> None:
+    """The process is gone before it saves anything, and the next one is told nothing but to go on."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    resume = ["train", "--resume", "--lr=0.5", "--steps=5", "--allow-changes", "--out"]
+    for out in (whole, parts):
+        if steps:
+            cli(*train, "--steps", steps, "--out", out)
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "train", killed)
+            if not steps:
+                cli(*train, "--steps=2", "--out", out)
+            if out == parts:
+                cli(*resume, out)
+    cli(*resume, whole)
+    cli("train", "--resume", "--out", parts)
+    assert differences(whole, parts) == []
+    assert Trainer.load(parts / "checkpoint.pt").config.lr == 0.5
+
+
+def test_other_pictures_are_another_run(cli: Cli, train: list[str], tmp_path: Path, album: Path) -> None:
+    photos, moved = tmp_path / "photos", tmp_path / "moved"
+    shutil.copytree(album, photos)
+    train[train.index("--data") + 1] = f"folder:{photos}"
+    cli(*train, "--steps=1", "--out", tmp_path / "run")
+    resume = ["train", "--resume", "--steps=2", "--out", tmp_path / "run"]
+    before = read(tmp_path / "run")
+    for change in (lambda: shutil.copy(photos / "000.png", photos / "more.png"), (photos / "001.png").unlink):
+        change()  # one more, then another in the place of one
+        status, _, err = cli(*resume)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "was trained on other pictures than folder:" in err
+        assert read(tmp_path / "run") == before
+    (photos / "more.png").unlink()
+    shutil.copy(album / "001.png", photos)
+    photos.rename(moved)
+    assert "There is no folder" in cli(*resume)[2]
+    assert "add --allow-changes" in cli(*resume, f"--data=folder:{moved}")[2]
+    assert cli(*resume, f"--data=folder:{moved}", "--allow-changes")[0] == 0
+
+
+def test_a_run_goes_on_from_anywhere(cli: Cli, train: list[str], tmp_path: Path, album: Path, monkeypatch) -> None:
+    train[train.index("--data") + 1] = f"folder:{album.name}"
+    monkeypatch.chdir(album.parent)
+    assert cli(*train, "--steps=1", "--out", tmp_path / "run")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli("train", "--resume", "--steps=2", "--out", "run")[0] == 0
+
+
 def read(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -167,7 +220,10 @@ def test_a_second_ctrl_c_saves_no_more(cli: Cli, train: list[str], tmp_path: Pat
     assert (status, err.count("\n")) == (2, 1)
     assert err.startswith(f"dcgan_lib: Interrupted at once: {tmp_path / 'run'} holds what was saved before; go on with")
     del before["progress/0000002.png"]  # the last frame of the shorter run
-    assert read(tmp_path / "run") == before
+    after = read(tmp_path / "run")
+    assert after.keys() == before.keys()
+    told = {"config.json", "checkpoint.pt", "generator.safetensors"}  # which say --steps 9 now
+    assert {name for name in before if after[name] != before[name]} == told
 
 
 def test_ctrl_c_while_pictures_are_decoded(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
@@ -183,7 +239,7 @@ def test_ctrl_c_while_pictures_are_decoded(cli: Cli, train: list[str], tmp_path:
         patch.setattr("os.cpu_count", lambda: 1)
         assert cli(*train, "--steps", "1", "--out", tmp_path / "run")[0] == 2
     assert not (tmp_path / "run").exists()
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.dcgan-part"))
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint(cli: Cli, train: list[str], tmp_path: Path) -> None:
@@ -202,13 +258,15 @@ def test_a_run_that_was_killed_before_its_first_checkpoint(cli: Cli, train: list
 
 def test_what_a_killed_run_left_unfinished_is_removed(cli: Cli, train: list[str], tmp_path: Path, cache: Path) -> None:
     cli(*train, "--steps", "1", "--out", tmp_path / "run")
-    left = [tmp_path / "run/checkpoint.pt.4194399.part", tmp_path / "run/progress/0000025.png.4194399.part"]
-    left += [cache / "faces.4194399.part", cache / "digits.4194399.part"]
+    left = [tmp_path / "run/checkpoint.pt.4194399.dcgan-part", tmp_path / "run/progress/0000025.png.4194399.dcgan-part"]
+    left += [cache / "faces.4194399.dcgan-part", cache / "digits.4194399.dcgan-part"]
+    left += [tmp_path / "run/film.7z.4194399.part", tmp_path / "run/notes.².dcgan-part"]
     for path in left:
         path.touch()
     os.utime(left[2], (1, 1))
     assert cli("train", "--resume", "--out", tmp_path / "run")[0] == 0
-    assert [path.exists() for path in left] == [False, False, False, True]  # another machine may be writing the last
+    # another machine may be writing the fourth, and the last two are not ours
+    assert [path.exists() for path in left] == [False, False, False, True, True, True]
 
 
 def test_divergence(cli: Cli, train: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

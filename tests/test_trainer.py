@@ -331,3 +331,21 @@ def test_ctrl_c_ends_the_run_after_a_whole_step(
     for trainer in (stopped, Trainer.load(tmp_path / "run.pt", pictures)):
         trainer.train()
         assert_same(whole, trainer)
+
+
+def test_half_a_step_is_not_saved(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    """As a second press of the stop button leaves it: the discriminator has learned, the generator has not."""
+    trainer, path = Trainer(tiny, pictures), tmp_path / "run.pt"
+    trainer.train(2)
+    trainer.save(path)
+    before = path.read_bytes()
+    parts = trainer.parts()
+    while next(parts).name != "d_update":
+        pass
+    parts.close()
+    with pytest.raises(InputError, match="Step 3 was interrupted midway, .* load the last checkpoint, or train on."):
+        trainer.save(path)
+    assert path.read_bytes() == before
+    trainer.step()
+    trainer.save(path)
+    assert Trainer.load(path, pictures).steps_done == 3
