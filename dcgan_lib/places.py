@@ -1,0 +1,74 @@
+"""Where the pictures of tar files lie: looked up once, and kept in the cache folder.
+
+Used by `shards`.
+"""
+
+import glob
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from dcgan_lib.config import InputError, cache_root
+from dcgan_lib.files import reason
+from dcgan_lib.progress import progress
+from dcgan_lib.writing import write_file
+
+SHARDS = "shards:"
+
+
+def find_tars(name: str) -> list[Path]:
+    """The tar files of shards:PATH, a folder with tar files or a pattern such as train-*.tar, sorted.
+
+    Raises:
+        InputError: there is none.
+    """
+    wanted = Path(name.removeprefix(SHARDS)).expanduser()
+    paths = [Path(path) for path in sorted(glob.glob(str(wanted / "*.tar" if wanted.is_dir() else wanted)))]
+    if not paths:
+        raise InputError(f"There is no tar file {wanted}: write shards:PATH with a folder of .tar files or a pattern.")
+    return paths
+
+
+def find_places(paths: list[Path]) -> np.ndarray:
+    """Of each picture the number of its file, its first byte there, how many bytes, and its class or -1: int64 (N, 4).
+
+    Raises:
+        InputError: a file is compressed or broken, or none holds a picture.
+    """
+    states = [path.stat() for path in paths]
+    content = "\n".join(f"{p.resolve()} {s.st_size} {s.st_mtime_ns}" for p, s in zip(paths, states, strict=True))
+    index = cache_root() / f"shards-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"
+    if not index.exists():
+        found = [
+            place for i, path in enumerate(progress(paths, desc="shards", unit="file")) for place in _look(i, path)
+        ]
+        if not found:
+            raise InputError(f"No picture is in {paths[0]} or the {len(paths) - 1} other tar files: fill them.")
+        write_file(index, lambda file: np.save(file, np.array(found, dtype=np.int64)))
+    return np.load(index)
+
+
+def _look(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:
+    """For each picture of a tar file: the file's number, first byte, bytes, and class or -1."""
+    found, classes = {}, {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if not member.isfile():  # nothing is unpacked, so links and devices are only skipped
+                    continue
+                kind = PurePosixPath(member.name).suffix.lower()
+                stem = member.name.removesuffix(PurePosixPath(member.name).suffix)
+                if kind in IMG_EXTENSIONS:
+                    found[stem] = member.offset_data, member.size
+                elif kind == ".cls":
+                    classes[stem] = int(tar.extractfile(member).read())
+    except (tarfile.TarError, ValueError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be read as an uncompressed tar file ({reason(path, error)}): write this shard anew."
+        ) from error
+    for stem, (start, size) in found.items():
+        yield number, start, size, classes.get(stem, -1)
