@@ -3,8 +3,10 @@
 Used by `shards`.
 """
 
+import fnmatch
 import glob
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -24,10 +26,25 @@ def find_tars(name: str) -> list[Path]:
     """The tar files of shards:PATH, a folder with tar files or a pattern such as train-*.tar, sorted.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the folder cannot be read.
     """
-    wanted = Path(name.removeprefix(SHARDS)).expanduser()
-    paths = [Path(path) for path in sorted(glob.glob(str(wanted / "*.tar" if wanted.is_dir() else wanted)))]
+    if name == SHARDS:
+        raise InputError("shards: names no folder: write shards:PATH with a folder of .tar files or a pattern.")
+    wanted = Path(os.path.expanduser(name.removeprefix(SHARDS)))
+    if os.path.isfile(wanted):
+        return [wanted]
+    folder, pattern = (wanted, "*.tar") if os.path.isdir(wanted) else (wanted.parent, wanted.name)
+    try:
+        if os.path.isdir(folder):  # a [ or * in its own name is no pattern
+            names = fnmatch.filter(os.listdir(folder), pattern)
+            found = [folder / name for name in names if not name.startswith(".")]
+        else:
+            found = [Path(path) for path in glob.glob(str(wanted))]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The folder {folder} cannot be read ({reason(None, error)}): change its permissions or its name."
+        ) from error
+    paths = sorted(path for path in found if os.path.isfile(path))
     if not paths:
         raise InputError(f"There is no tar file {wanted}: write shards:PATH with a folder of .tar files or a pattern.")
     return paths
@@ -41,7 +58,7 @@ def find_places(paths: list[Path]) -> np.ndarray:
     """
     states = [path.stat() for path in paths]
     content = "\n".join(f"{p.resolve()} {s.st_size} {s.st_mtime_ns}" for p, s in zip(paths, states, strict=True))
-    index = cache_root() / f"shards-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"
+    index = cache_root() / f"shards-{hashlib.sha256(os.fsencode(content)).hexdigest()[:16]}.npy"
     if not index.exists():
         found = [
             place for i, path in enumerate(progress(paths, desc="shards", unit="file")) for place in _look(i, path)

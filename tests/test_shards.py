@@ -1,6 +1,7 @@
 """Pictures in tar files are the pictures that were put in, in an order that reads a few files at a time."""
 
 import io
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,16 @@ def test_changed_shards_are_looked_up_again(painted: Tensor, tmp_path: Path) -> 
     assert torch.equal(given.images[:], painted[4:8])
 
 
+def whole(path: Path, **files: bytes) -> bytes:
+    """A tar file with twelve files called .png, each of 1,536 bytes with its header, and these files."""
+    with tarfile.open(path, "w") as tar:
+        for i in range(12):
+            add(tar, f"{i:02}.png", b"x" * 600)
+        for name, content in files.items():
+            add(tar, name.replace("_", "."), content)
+    return path.read_bytes()
+
+
 def broken_tar(folder: Path) -> None:
     (folder / "a.tar").write_bytes(b"not a tar file" * 100)
 
@@ -145,6 +156,57 @@ def test_bad_shards(tmp_path: Path, cache: Path, fill, sentence: str) -> None:
         load_pictures(f"shards:{tmp_path / 's'}", 16)
     assert sentence in str(error.value)
     assert not cache.exists()
+
+
+NO_SHARDS = {
+    "nowhere": "nowhere",
+    "below a file": f"{__file__}/photos",
+    "a user who does not exist": "~nobody.of.that.name/x",
+    "a name of 5,000 letters": 5000 * "x",
+    "a name with a zero": "a\0b",
+    "a name that is not Unicode": "\udcff",
+    "a pattern": "photos/*.tar",
+    "no files": ".",
+}
+
+
+@pytest.mark.parametrize("case", NO_SHARDS)
+def test_no_tar_file(case: str, refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe would be waited for without an end."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("a.tar")
+    Path("b.tar").symlink_to("nowhere.tar")
+    Path("c.tar").mkdir()
+    start = f"There is no tar file {NO_SHARDS[case]}: write shards:PATH with a folder of .tar files or a pattern."
+    assert refused(lambda: load_pictures(f"shards:{NO_SHARDS[case]}", 16)) == start
+
+
+def test_no_path(refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole(tmp_path / "a.tar")  # shards: does not mean the current folder
+    assert refused(lambda: load_pictures("shards:", 16)).startswith("shards: names no folder: write shards:PATH with ")
+    assert "(embedded null byte)" in refused(lambda: load_pictures("shards:a\0b/*.tar", 16))
+
+
+@pytest.mark.parametrize("wanted", ["", "/", "/a[1].tar", "/a*.tar", "/a[[]1].ta?"])
+def test_names_that_look_like_patterns(wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    folder = tmp_path / "br [1]"
+    folder.mkdir()
+    whole(folder / "a[1].tar")
+    assert len(load_pictures(f"shards:~/br [1]{wanted}", 16)) == 12
+    assert len(load_pictures(f"shards:{tmp_path}/*/a*.tar", 16)) == 12
+
+
+def test_a_folder_whose_name_is_not_unicode(tmp_path: Path) -> None:
+    folder = tmp_path / "\udcff"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    whole(folder / "a.tar")
+    assert len(load_pictures(f"shards:{folder}", 16)) == 12
 
 
 def test_a_bad_picture_in_a_shard_is_named(tmp_path: Path) -> None:
