@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.files import reason
 from dcgan_lib.progress import progress
@@ -59,14 +60,27 @@ def find_places(paths: list[Path]) -> np.ndarray:
     states = [path.stat() for path in paths]
     content = "\n".join(f"{p.resolve()} {s.st_size} {s.st_mtime_ns}" for p, s in zip(paths, states, strict=True))
     index = cache_root() / f"shards-{hashlib.sha256(os.fsencode(content)).hexdigest()[:16]}.npy"
-    if not index.exists():
-        found = [
-            place for i, path in enumerate(progress(paths, desc="shards", unit="file")) for place in _look(i, path)
-        ]
-        if not found:
-            raise InputError(f"No picture is in {paths[0]} or the {len(paths) - 1} other tar files: fill them.")
-        write_file(index, lambda file: np.save(file, np.array(found, dtype=np.int64)))
-    return np.load(index)
+    table = _kept(index, np.array([state.st_size for state in states]))
+    if table is not None:
+        return table
+    found = [place for i, path in enumerate(progress(paths, desc="shards", unit="file")) for place in _look(i, path)]
+    if not found:
+        raise InputError(f"No picture is in {paths[0]} or the {len(paths) - 1} other tar files: fill them.")
+    table = np.array(found, dtype=np.int64)
+    write_file(index, lambda file: np.save(file, table))
+    return table
+
+
+def _kept(index: Path, lengths: np.ndarray) -> np.ndarray | None:
+    """The table of an index file; None where there is none that can be right for files of these lengths."""
+    mapped = cache.open_array(index)
+    if mapped is None or mapped.dtype != np.int64 or mapped.shape[1:] != (4,) or not len(mapped):
+        return None
+    table = np.array(mapped)
+    file, start, size, label = table.T
+    if file.min() < 0 or file.max() >= len(lengths) or label.min() < -1:
+        return None
+    return table if start.min() >= 0 and size.min() >= 0 and (size <= lengths[file] - start).all() else None
 
 
 def _look(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:

@@ -2,10 +2,12 @@
 
 import io
 import os
+import pickle
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -207,6 +209,62 @@ def test_a_folder_whose_name_is_not_unicode(tmp_path: Path) -> None:
         pytest.skip("this file system takes no such name")
     whole(folder / "a.tar")
     assert len(load_pictures(f"shards:{folder}", 16)) == 12
+
+
+def indexed(*changes: tuple[int, int, int]) -> Callable[[Path], object]:
+    """The index with a number put in a row and a column."""
+
+    def write(path: Path) -> None:
+        table = np.load(path)
+        for row, column, number in changes:
+            table[row, column] = number
+        np.save(path, table)
+
+    return write
+
+
+INDEX: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "text": lambda path: path.write_text("once upon a time"),
+    "an archive": lambda path: path.write_bytes(b"PK\3\4" + bytes(99)),
+    "a pickle": lambda path: path.write_bytes(pickle.dumps([1, 2])),
+    "one number": lambda path: np.save(path, np.int64(3)),
+    "one row": lambda path: np.save(path, np.load(path)[0]),
+    "no row": lambda path: np.save(path, np.load(path)[:0]),
+    "three columns": lambda path: np.save(path, np.load(path)[:, :3]),
+    "floats": lambda path: np.save(path, np.load(path).astype(float)),
+    "a file too many": indexed((5, 0, 1)),
+    "a file below zero": indexed((5, 0, -1)),
+    "a place below zero": indexed((5, 1, -1)),
+    "a place behind the end": indexed((5, 1, 20480)),
+    "a place far away": indexed((5, 1, 2**63 - 1), (5, 2, 2**63 - 1)),
+    "a size below zero": indexed((5, 2, -1)),
+    "a class below -1": indexed((5, 3, -2)),
+}
+
+
+@pytest.mark.parametrize("case", INDEX)
+def test_a_broken_index_is_made_again(case: str, tmp_path: Path, cache: Path) -> None:
+    whole(tmp_path / "a.tar")
+    load_pictures(f"shards:{tmp_path}", 16)
+    (path,) = cache.iterdir()
+    before = path.read_bytes()
+    INDEX[case](path)
+    assert len(load_pictures(f"shards:{tmp_path}", 16)) == 12
+    assert path.read_bytes() == before
+
+
+def test_an_index_that_cannot_be_read(refused, tmp_path: Path, cache: Path) -> None:
+    whole(tmp_path / "a.tar")
+    load_pictures(f"shards:{tmp_path}", 16)
+    (path,) = cache.iterdir()
+    path.unlink()
+    path.mkdir()
+    message = refused(lambda: load_pictures(f"shards:{tmp_path}", 16))
+    assert message.startswith(
+        f"The pictures could not be read in {cache} (Is a directory): set DCGAN_CACHE to a folder"
+    )
 
 
 def test_a_bad_picture_in_a_shard_is_named(tmp_path: Path) -> None:
