@@ -3,6 +3,7 @@
 Used by `shards`.
 """
 
+import errno
 import fnmatch
 import glob
 import hashlib
@@ -16,11 +17,13 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
-from dcgan_lib.files import reason
+from dcgan_lib.files import READING_ERRORS, printable, reason
 from dcgan_lib.progress import progress
 from dcgan_lib.writing import write_file
 
 SHARDS = "shards:"
+MOST_CLASSES = 65_536
+"""Each class up to the largest number gets a name, and those of one number with eleven digits would fill the memory."""
 
 
 def find_tars(name: str) -> list[Path]:
@@ -71,6 +74,13 @@ def find_places(paths: list[Path]) -> np.ndarray:
     return table
 
 
+def refusal(what: str, path: Path | None, error: BaseException) -> InputError:
+    """What to say of a tar file, or of a picture in one, that cannot be read."""
+    from_system = getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW)  # these: a place too far
+    advice = "change that" if from_system else "write this shard anew"
+    return InputError(f"{what} ({reason(path, error)}): {advice}.")
+
+
 def _kept(index: Path, lengths: np.ndarray) -> np.ndarray | None:
     """The table of an index file; None where there is none that can be right for files of these lengths."""
     mapped = cache.open_array(index)
@@ -78,7 +88,7 @@ def _kept(index: Path, lengths: np.ndarray) -> np.ndarray | None:
         return None
     table = np.array(mapped)
     file, start, size, label = table.T
-    if file.min() < 0 or file.max() >= len(lengths) or label.min() < -1:
+    if file.min() < 0 or file.max() >= len(lengths) or label.min() < -1 or label.max() >= MOST_CLASSES:
         return None
     return table if start.min() >= 0 and size.min() >= 0 and (size <= lengths[file] - start).all() else None
 
@@ -89,17 +99,31 @@ def _look(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                if not member.isfile():  # nothing is unpacked, so links and devices are only skipped
+                if member.size < 0:  # tarfile itself goes back, and round for ever
+                    raise ValueError("the size of a file in it is below zero")
+                if member.issparse():
+                    raise ValueError("a file in it is sparse, so its bytes do not lie side by side")
+                name = PurePosixPath(member.name)
+                if not member.isfile() or name.name.startswith("._"):  # nothing is unpacked, so links are only skipped
                     continue
-                kind = PurePosixPath(member.name).suffix.lower()
-                stem = member.name.removesuffix(PurePosixPath(member.name).suffix)
+                kind, stem = name.suffix.lower(), member.name.removesuffix(name.suffix)
                 if kind in IMG_EXTENSIONS:
                     found[stem] = member.offset_data, member.size
                 elif kind == ".cls":
-                    classes[stem] = int(tar.extractfile(member).read())
-    except (tarfile.TarError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as an uncompressed tar file ({reason(path, error)}): write this shard anew."
-        ) from error
+                    classes[stem] = tar.extractfile(member).read(64)
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(512) != bytes(512):  # at a broken header tarfile stops without a word
+                raise ValueError(f"it is cut short, or damaged at byte {tar.offset}")
+    except (tarfile.TarError, *READING_ERRORS, RecursionError, MemoryError) as error:  # what a made-up header can do
+        raise refusal(f"{path} cannot be read as an uncompressed tar file", path, error) from error
     for stem, (start, size) in found.items():
-        yield number, start, size, classes.get(stem, -1)
+        yield number, start, size, _class(path, stem, classes[stem]) if stem in classes else -1
+
+
+def _class(path: Path, stem: str, words: bytes) -> int:
+    if not words.strip().isdigit() or int(words) >= MOST_CLASSES:
+        raise InputError(
+            f"{path} has the class {words.decode(errors='replace')!r:.40} in {printable(stem)}.cls, and a class is a "
+            f"number from 0 to {MOST_CLASSES - 1}: write this shard anew."
+        )
+    return int(words)

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_lib.config import InputError
 from dcgan_lib.decode import decode
-from dcgan_lib.files import READING_ERRORS, open_picture, reason, require_room
+from dcgan_lib.files import READING_ERRORS, open_picture, require_room
 from dcgan_lib.pictures import PictureSet
-from dcgan_lib.places import SHARDS, find_places, find_tars
+from dcgan_lib.places import SHARDS, find_places, find_tars, refusal
 
 __all__ = ["SHARDS", "Shards", "open_shards"]
 
@@ -63,9 +62,7 @@ class Shards:
                 require_room(image, self.shape[-1])
                 return decode(image, self.shape[-1], self.shape[1])
         except READING_ERRORS as error:
-            raise InputError(
-                f"The picture at byte {start} of {path} cannot be read ({reason(None, error)}): write this shard anew."
-            ) from error
+            raise refusal(f"The picture at byte {start} of {path} cannot be read", None, error) from error
 
 
 @lru_cache(maxsize=256)

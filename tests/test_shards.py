@@ -1,11 +1,13 @@
 """Pictures in tar files are the pictures that were put in, in an order that reads a few files at a time."""
 
+import gzip
 import io
 import os
 import pickle
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -93,13 +95,14 @@ def test_a_run_on_shards_resumes_exactly(painted: Tensor, tiny: Config, tmp_path
     assert torch.equal(rest.sample(), whole.sample())
 
 
-def test_links_and_devices_in_a_shard_are_skipped(painted: Tensor, tmp_path: Path) -> None:
+def test_links_devices_and_what_macos_leaves_are_skipped(painted: Tensor, tmp_path: Path) -> None:
     name = write_shards(tmp_path / "s", painted, (4,))
     with tarfile.open(tmp_path / "s" / "part-00.tar", "a") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE):
             member = tarfile.TarInfo("../../evil.png")
             member.type, member.linkname = kind, "/etc/passwd"
             tar.addfile(member)
+        add(tar, "some/._0000.PNG", bytes(9))
     assert len(load_pictures(name, 16)) == 4
 
 
@@ -121,43 +124,87 @@ def whole(path: Path, **files: bytes) -> bytes:
     return path.read_bytes()
 
 
-def broken_tar(folder: Path) -> None:
-    (folder / "a.tar").write_bytes(b"not a tar file" * 100)
+def compressed(path: Path) -> None:
+    path.write_bytes(gzip.compress(whole(path)))
 
 
-def compressed(folder: Path) -> None:
-    with tarfile.open(folder / "a.tar", "w:gz") as tar:
-        add(tar, "a.png", b"x" * 1000)
-
-
-def without_pictures(folder: Path) -> None:
-    with tarfile.open(folder / "a.tar", "w") as tar:
+def without_pictures(path: Path) -> None:
+    with tarfile.open(path, "w") as tar:
         add(tar, "a.txt", b"words")
 
 
-def with_a_word_for_a_class(folder: Path) -> None:
-    with tarfile.open(folder / "a.tar", "w") as tar:
-        add(tar, "a.png", b"x")
-        add(tar, "a.cls", b"cat")
+def cut(length: int) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(whole(path)[:length])
 
 
-@pytest.mark.parametrize(
-    ("fill", "sentence"),
-    [
-        (lambda folder: None, "There is no tar file"),
-        (broken_tar, "a.tar cannot be read as an uncompressed tar file"),
-        (compressed, "a.tar cannot be read as an uncompressed tar file"),
-        (without_pictures, "No picture is in"),
-        (with_a_word_for_a_class, "a.tar cannot be read as an uncompressed tar file (invalid literal"),
-    ],
-)
-def test_bad_shards(tmp_path: Path, cache: Path, fill, sentence: str) -> None:
-    (tmp_path / "s").mkdir()
-    fill(tmp_path / "s")
-    with pytest.raises(InputError) as error:
-        load_pictures(f"shards:{tmp_path / 's'}", 16)
-    assert sentence in str(error.value)
+def headed(path: Path, *heads: tuple[bytes, int]) -> None:
+    """A tar file that begins with made-up headers, each of a type and a size, whose checksums are right."""
+    members = [tarfile.TarInfo("a.png") for _ in heads]
+    for member, head in zip(members, heads, strict=True):
+        member.type, member.size = head
+    path.write_bytes(b"".join(member.tobuf(tarfile.GNU_FORMAT) for member in members) + bytes(10240))
+
+
+NO_TAR = "a.tar cannot be read as an uncompressed tar file ("
+NO_CLASS = "and a class is a number from 0 to 65535: write this shard anew."
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another file": (lambda path: path.write_bytes(b"not a tar file" * 100), NO_TAR),
+    "empty": (lambda path: path.write_bytes(b""), f"{NO_TAR}the file is empty)"),
+    "compressed": (compressed, NO_TAR),
+    "without pictures": (without_pictures, "No picture is in"),
+    "cut in a header": (cut(7780), f"{NO_TAR}it is cut short, or damaged at byte 7680)"),
+    "cut after a picture": (cut(7680), f"{NO_TAR}it is cut short, or damaged at byte 7680)"),
+    "cut in a picture": (cut(9000), f"{NO_TAR}unexpected end of data)"),
+    "cut in the end": (cut(18432 + 511), f"{NO_TAR}it is cut short, or damaged at byte 18432)"),
+    "a damaged header": (
+        lambda path: path.write_bytes(whole(path)[:7680] + b"\xff" * 512 + whole(path)[8192:]),
+        f"{NO_TAR}it is cut short, or damaged at byte 7680)",
+    ),
+    "a size that leads back": (
+        lambda path: headed(path, (b"0", 0), (b"0", -512)),
+        f"{NO_TAR}the size of a file in it is below",
+    ),
+    "a size below zero": (lambda path: headed(path, (b"0", -1)), f"{NO_TAR}the size of a file in it is below zero)"),
+    "a size of 2**80": (lambda path: headed(path, (b"0", 2**80)), NO_TAR),
+    "a size of 2**62": (lambda path: headed(path, (b"0", 2**62)), NO_TAR),
+    "a long name of 2**62 letters": (lambda path: headed(path, (b"L", 2**62)), NO_TAR),
+    "a thousand long names": (lambda path: headed(path, *[(b"L", 0)] * 2000), NO_TAR),
+    "a sparse file": (lambda path: headed(path, (b"S", 0)), f"{NO_TAR}a file in it is sparse"),
+    "a word for a class": (
+        lambda path: whole(path, **{"03_cls": b"cat"}),
+        f"a.tar has the class 'cat' in 03.cls, {NO_CLASS}",
+    ),
+    "no class": (lambda path: whole(path, **{"03_cls": b""}), f"a.tar has the class '' in 03.cls, {NO_CLASS}"),
+    "a class below zero": (lambda path: whole(path, **{"03_cls": b"-1"}), f"the class '-1' in 03.cls, {NO_CLASS}"),
+    "a class of five digits": (lambda path: whole(path, **{"03_cls": b"65536\n"}), NO_CLASS),
+    "a class of eleven digits": (lambda path: whole(path, **{"03_cls": b"9" * 11}), NO_CLASS),
+    "a class of thirty digits": (lambda path: whole(path, **{"03_cls": b"9" * 30}), NO_CLASS),
+    "a class of 5,000 digits": (lambda path: whole(path, **{"03_cls": b"9" * 5000}), NO_CLASS),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_bad_shards(case: str, refused, tmp_path: Path, cache: Path) -> None:
+    make, sentence = BROKEN[case]
+    make(tmp_path / "a.tar")
+    message = refused(lambda: load_pictures(f"shards:{tmp_path}", 16))
+    assert sentence in message
+    assert message.endswith((": write this shard anew.", ": fill them."))
     assert not cache.exists()
+
+
+def test_a_shard_that_may_not_be_read(refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run as root, who may read all, so the system's answer is played."""
+    whole(tmp_path / "a.tar")
+    refuse = Mock(side_effect=PermissionError(13, "Permission denied"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile, "open", refuse)
+        message = refused(lambda: load_pictures(f"shards:{tmp_path}", 16))
+        assert message.endswith("a.tar cannot be read as an uncompressed tar file (Permission denied): change that.")
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert refused(lambda: load_pictures(f"shards:{tmp_path}", 16)) == (
+        f"The folder {tmp_path} cannot be read (Permission denied): change its permissions or its name."
+    )
 
 
 NO_SHARDS = {
@@ -241,6 +288,7 @@ INDEX: dict[str, Callable[[Path], object]] = {
     "a place far away": indexed((5, 1, 2**63 - 1), (5, 2, 2**63 - 1)),
     "a size below zero": indexed((5, 2, -1)),
     "a class below -1": indexed((5, 3, -2)),
+    "a class of twelve digits": indexed((5, 3, 10**11)),
 }
 
 
