@@ -7,7 +7,6 @@ NAME.cls with the number of its class. Nothing is unpacked. Taught in notebooks/
 import io
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -58,16 +57,16 @@ class Shards:
         file, start, size = self.places[number]
         path = self.paths[file]
         try:
-            with open_picture(io.BytesIO(_mapped(path)[start : start + size])) as image:
+            with path.open("rb") as tar:  # not mapped: a file that is cut meanwhile would kill Python
+                tar.seek(start)
+                content = tar.read(size)
+            if len(content) < size:
+                raise EOFError("the file is cut short")
+            with open_picture(io.BytesIO(content)) as image:
                 require_room(image, self.shape[-1])
                 return decode(image, self.shape[-1], self.shape[1])
         except READING_ERRORS as error:
             raise refusal(f"The picture at byte {start} of {path} cannot be read", None, error) from error
-
-
-@lru_cache(maxsize=256)
-def _mapped(path: Path) -> np.memmap:
-    return np.memmap(path, np.uint8, "r")
 
 
 def open_shards(name: str, image_size: int, channels: int) -> PictureSet:

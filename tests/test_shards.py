@@ -315,6 +315,21 @@ def test_an_index_that_cannot_be_read(refused, tmp_path: Path, cache: Path) -> N
     )
 
 
+def test_shards_that_change_while_they_are_read(painted: Tensor, refused, tmp_path: Path) -> None:
+    name = write_shards(tmp_path / "s", painted, (4,))
+    given, path = load_pictures(name, 16), tmp_path / "s" / "part-00.tar"
+    assert torch.equal(given.images[0], painted[0])
+    path.write_bytes(b"")
+    message = refused(lambda: given.images[1])
+    assert message.endswith(f"of {path} cannot be read (the file is cut short): write this shard anew.")
+    path.unlink()
+    message = refused(lambda: given.images[2])
+    assert message.endswith(f"of {path} cannot be read (No such file or directory): change that.")
+    path.parent.rmdir()
+    write_shards(path.parent, painted[8:], (20,))
+    assert torch.equal(load_pictures(name, 16).images[:], painted[8:28])
+
+
 def test_a_bad_picture_in_a_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     with tarfile.open(tmp_path / "s" / "a.tar", "w") as tar:
