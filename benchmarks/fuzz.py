@@ -9,6 +9,7 @@ runs the same properties for a moment.
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -311,6 +312,8 @@ def fuzz(target: str, examples: int, start: int | None = None) -> None:
     (check if start is None else seed(start)(check))()
 
 
+HANGS = 600
+"""After so many seconds with fifty examples Python shows where it is, and ends; the example's folder is left."""
 CHANGING = ("os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 
 
@@ -349,6 +352,7 @@ def main() -> int:
     for target in [options.only] if options.only else TARGETS:
         end, start = time.monotonic() + options.seconds, options.seed
         while time.monotonic() < end:
+            faulthandler.dump_traceback_later(HANGS, exit=True)
             try:
                 fuzz(target, 50, start)
             except Exception as error:  # whatever it is, it is looked for; its notes name the example
