@@ -66,13 +66,14 @@ links: $(STAMP) ## point every link at your repository: make links REPO=owner/na
 	@$(VENV_PYTHON) -m tools.notebooks links "$(REPO)"
 	@touch $(STAMP) # pyproject.toml has changed, what it installs has not
 
-fuzz: $(STAMP) ## feed the loaders and the command line with changed files (SECONDS=60)
+fuzz: SECONDS = 10
+fuzz: $(STAMP) ## feed each loader and the command line with changed files (SECONDS=10 for each)
 	$(VENV_PYTHON) benchmarks/fuzz.py --seconds $(SECONDS)
 
 atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (a quarter of an hour)
 	$(VENV_PYTHON) benchmarks/atlas.py
 
-soak: $(STAMP) ## kill runs, then let the live lab train for an hour and measure (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
+soak: $(STAMP) ## kill runs, fuzz each loader for a minute, let the live lab train for an hour (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
 	$(VENV_PYTHON) benchmarks/soak.py --hours $(HOURS) --kills $(KILLS) --fuzz-seconds $(FUZZ_SECONDS)
 
 clean: ## remove .venv and caches; data/ and runs/ stay

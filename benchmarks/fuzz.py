@@ -1,4 +1,4 @@
-"""Feed the loaders, the checkpoint readers and the command line with changed files and words until the time is up.
+"""Feed the loaders, the checkpoint readers and the command line with changed files and words, each for so long.
 
     python benchmarks/fuzz.py --seconds 60 --seed 0
 
@@ -9,11 +9,14 @@ runs the same properties for a moment.
 
 import argparse
 import contextlib
+import faulthandler
 import io
+import json
 import os
 import shutil
 import struct
 import sys
+import tarfile
 import tempfile
 import time
 import zipfile
@@ -33,6 +36,7 @@ from dcgan_lib import cache, endings
 from dcgan_lib.checkpoint import load_generator, save_generator
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet, load_pictures
+from dcgan_lib.runs import RunFolder
 from dcgan_lib.trainer import Trainer
 
 Change = Callable[[bytes], bytes]
@@ -75,6 +79,26 @@ def npy() -> bytes:
     file = io.BytesIO()
     np.save(file, NOISE.transpose(0, 3, 1, 2))
     return file.getvalue()
+
+
+def tar() -> bytes:
+    """Pictures with their classes; one has a name too long for a header."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in (("a.png", picture("PNG")), ("a.cls", b"1"), ("b" * 120 + ".jpg", picture("JPEG"))):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def index() -> bytes:
+    """Where the pictures of `tar` lie, as it is kept in the cache folder."""
+    with tempfile.TemporaryDirectory() as name, patch.dict(os.environ, DCGAN_CACHE=f"{name}/cache"):
+        Path(name, "a.tar").write_bytes(TAR)
+        load_pictures(f"shards:{name}", 16)
+        (path,) = Path(name, "cache").iterdir()
+        return path.read_bytes()
 
 
 @st.composite
@@ -134,6 +158,17 @@ def reheaded(draw: st.DrawFn, whole: bytes) -> bytes:
     return struct.pack("<Q", len(header)) + header + whole[8 + length :]
 
 
+@st.composite
+def resummed(draw: st.DrawFn, whole: bytes) -> bytes:
+    """A tar file with one of its headers changed, whose checksum is right again."""
+    place = draw(st.sampled_from([i for i in range(0, len(whole), 512) if whole[i + 257 : i + 262] == b"ustar"]))
+    header = draw(changed(whole[place : place + 512])).ljust(512, b"\0")[:512]
+    size = draw(st.sampled_from([header[124:136], b"\x80" + bytes(3) + b"\x7f" * 8, b"\xff" * 10 + b"\xfe\0"]))
+    kind = draw(st.sampled_from([header[156:157], b"L", b"x", b"g", b"S", b"5", b"Z"]))
+    header = header[:124] + size + header[136:148] + b" " * 8 + kind + header[157:]
+    return whole[:place] + header[:148] + b"%06o\0 " % sum(header) + header[156:] + whole[place + 512 :]
+
+
 def refuse_or_do(act: Callable[[], Any]) -> None:
     """The property: a result, or an `InputError` of one sentence."""
     try:
@@ -161,6 +196,24 @@ def see_idx(folder: Path, example: tuple[bytes, bytes]) -> None:
 def see_cache(folder: Path, content: bytes) -> None:
     (folder / "a.npy").write_bytes(content)
     refuse_or_do(lambda: cache.read(folder / "a.npy", (6, 3, 20, 20)))
+
+
+def see_shards(folder: Path, content: bytes) -> None:
+    (folder / "a.tar").write_bytes(content)
+    refuse_or_do(lambda: load_pictures(f"shards:{folder}", 16).images[:])
+
+
+def see_index(folder: Path, content: bytes) -> None:
+    (folder / "a.tar").write_bytes(TAR)
+    load_pictures(f"shards:{folder}", 16)
+    (path,) = (folder / "cache").iterdir()
+    path.write_bytes(content)
+    refuse_or_do(lambda: load_pictures(f"shards:{folder}", 16).images[:])
+
+
+def see_config(folder: Path, content: bytes) -> None:
+    (folder / "config.json").write_bytes(content)
+    refuse_or_do(RunFolder(folder).config)
 
 
 def see_checkpoint(folder: Path, content: bytes) -> None:
@@ -195,6 +248,8 @@ def see_words(folder: Path, words: list[str]) -> None:
 
 
 CHECKPOINT, GENERATOR = run_files()
+CONFIG = json.dumps(TINY.to_dict(), indent=2).encode()
+TAR = tar()
 SEEDS = [(suffix, picture(kind)) for kind, suffix in PICTURES.items()]
 SEEDS += [("png", picture("PNG", mode)) for mode in ("1", "L", "P", "LA", "RGBA", "I;16")]
 SEEDS += [("jpg", picture("JPEG", "CMYK")), ("jpg", with_exif()), ("tif", picture("TIFF", compression="tiff_lzw"))]
@@ -218,6 +273,9 @@ TARGETS: dict[str, tuple[st.SearchStrategy, Callable[[Path, Any], None]]] = {
     "picture": (st.sampled_from(SEEDS).flatmap(lambda s: st.tuples(st.just(s[0]), changed(s[1]))), see_picture),
     "idx": (st.tuples(changed(idx(6, 5, 5)), changed(idx(6))), see_idx),
     "cache": (changed(npy()), see_cache),
+    "shards": (st.one_of(resummed(TAR), changed(TAR)), see_shards),
+    "index": (changed(index()), see_index),
+    "config": (changed(CONFIG), see_config),
     "checkpoint": (st.one_of(rezipped(CHECKPOINT), changed(CHECKPOINT)), see_checkpoint),
     "generator": (st.one_of(reheaded(GENERATOR), changed(GENERATOR)), see_generator),
     "words": (st.one_of(LINE, RUN_WORDS), see_words),
@@ -254,6 +312,8 @@ def fuzz(target: str, examples: int, start: int | None = None) -> None:
     (check if start is None else seed(start)(check))()
 
 
+HANGS = 600
+"""After so many seconds with fifty examples Python shows where it is, and ends; the example's folder is left."""
 CHANGING = ("os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 
 
@@ -279,18 +339,20 @@ def watch_writes(allowed: str) -> list[str]:
 
 
 def main() -> int:
-    """Run all targets in turn until the time is up; 1 where one of them failed."""
+    """Try each target for so long; 1 where one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=TARGETS)
     options = parser.parse_args()
     os.environ |= {"TQDM_DISABLE": "1", "DCGAN_HEADLESS": "1"}
     sys.dont_write_bytecode = True
     outside = watch_writes(os.path.realpath(tempfile.gettempdir()))
-    end, start, failed, tried = time.monotonic() + options.seconds, options.seed, 0, 0
-    while time.monotonic() < end:
-        for target in [options.only] if options.only else TARGETS:
+    failed, tried = 0, 0
+    for target in [options.only] if options.only else TARGETS:
+        end, start = time.monotonic() + options.seconds, options.seed
+        while time.monotonic() < end:
+            faulthandler.dump_traceback_later(HANGS, exit=True)
             try:
                 fuzz(target, 50, start)
             except Exception as error:  # whatever it is, it is looked for; its notes name the example
@@ -301,7 +363,7 @@ def main() -> int:
                     sep="\n",
                 )
             tried += 50
-        start += 1
+            start += 1
     print(f"{tried} examples, {failed} failures, {len(set(outside))} writes outside", *sorted(set(outside)), sep="\n")
     return int(bool(failed or outside))
 

@@ -1,6 +1,6 @@
 """Decoded pictures in one array file, which is whole or not there.
 
-Used by `data.load_pictures`.
+Used by `data.load_pictures` and `places`.
 """
 
 import contextlib
@@ -29,21 +29,30 @@ def read(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None] | N
     Raises:
         InputError: the file is there and cannot be opened.
     """
-    try:
-        images = np.lib.format.open_memmap(path, mode="c")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(_refusal(path, error, "read")) from error
-    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, TokenError):  # cut short, or something else
-        return None
-    if images.dtype != np.uint8 or images.shape[1:] != shape[1:]:
+    images = open_array(path)
+    if images is None or images.dtype != np.uint8 or images.shape[1:] != shape[1:]:
         return None
     bad = read_report(path) if len(images) < shape[0] else []
     kept = np.setdiff1d(np.arange(shape[0]), bad)
     if len(kept) != len(images):
         return None
     return torch.from_numpy(images), torch.from_numpy(kept) if bad else None
+
+
+def open_array(path: Path) -> np.ndarray | None:
+    """The array of an .npy file, mapped into memory; None where there is no such file, or it is not whole.
+
+    Raises:
+        InputError: the file is there and cannot be opened.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="c")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(_refusal(path, error, "read")) from error
+    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, TokenError):  # cut short, or something else
+        return None
 
 
 def write(path: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], Bad]) -> None:

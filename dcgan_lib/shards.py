@@ -4,29 +4,21 @@ The form is that of the webdataset tools: a tar file, uncompressed, with picture
 NAME.cls with the number of its class. Nothing is unpacked. Taught in notebooks/11_speed_and_scale.ipynb.
 """
 
-import glob
-import hashlib
 import io
 import os
-import tarfile
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from dcgan_lib.config import InputError, cache_root
 from dcgan_lib.decode import decode
-from dcgan_lib.files import READING_ERRORS, open_picture, reason, require_room
+from dcgan_lib.files import READING_ERRORS, open_picture, require_room
 from dcgan_lib.pictures import PictureSet
-from dcgan_lib.progress import progress
-from dcgan_lib.writing import write_file
+from dcgan_lib.places import SHARDS, find_places, find_tars, refusal
 
-SHARDS = "shards:"
+__all__ = ["SHARDS", "Shards", "open_shards"]
 
 
 class Shards:
@@ -65,68 +57,29 @@ class Shards:
         file, start, size = self.places[number]
         path = self.paths[file]
         try:
-            with open_picture(io.BytesIO(_mapped(path)[start : start + size])) as image:
+            with path.open("rb") as tar:  # not mapped: a file that is cut meanwhile would kill Python
+                tar.seek(start)
+                content = tar.read(size)
+            if len(content) < size:
+                raise EOFError("the file is cut short")
+            with open_picture(io.BytesIO(content)) as image:
                 require_room(image, self.shape[-1])
                 return decode(image, self.shape[-1], self.shape[1])
         except READING_ERRORS as error:
-            raise InputError(
-                f"The picture at byte {start} of {path} cannot be read ({reason(None, error)}): write this shard anew."
-            ) from error
-
-
-@lru_cache(maxsize=256)
-def _mapped(path: Path) -> np.memmap:
-    return np.memmap(path, np.uint8, "r")
+            raise refusal(f"The picture at byte {start} of {path} cannot be read", None, error) from error
 
 
 def open_shards(name: str, image_size: int, channels: int) -> PictureSet:
     """The pictures of shards:PATH, a folder with tar files or a pattern such as train-*.tar.
 
-    Where the pictures lie is looked up once and kept in the cache folder.
-
     Raises:
         InputError: there is no tar file, one is compressed or broken, or none holds a picture.
     """
-    wanted = Path(name.removeprefix(SHARDS)).expanduser()
-    paths = [Path(path) for path in sorted(glob.glob(str(wanted / "*.tar" if wanted.is_dir() else wanted)))]
-    if not paths:
-        raise InputError(f"There is no tar file {wanted}: write shards:PATH with a folder of .tar files or a pattern.")
-    states = [path.stat() for path in paths]
-    content = "\n".join(f"{p.resolve()} {s.st_size} {s.st_mtime_ns}" for p, s in zip(paths, states, strict=True))
-    index = cache_root() / f"shards-{hashlib.sha256(content.encode()).hexdigest()[:16]}.npy"
-    if not index.exists():
-        found = [
-            place for i, path in enumerate(progress(paths, desc="shards", unit="file")) for place in _look(i, path)
-        ]
-        if not found:
-            raise InputError(f"No picture is in {paths[0]} or the other tar files of {wanted}: fill them.")
-        write_file(index, lambda file: np.save(file, np.array(found, dtype=np.int64)))
-    table = np.load(index)
+    paths = find_tars(name)
+    table = find_places(paths)
     blocks = tuple(np.bincount(table[:, 0], minlength=len(paths)).tolist())
     classes = torch.from_numpy(table[:, 3].copy())
     labelled = bool((classes >= 0).all())
     values = {"class": tuple(map(str, range(int(classes.max()) + 1)))} if labelled else {}
     images = Shards(paths, table[:, :3], image_size, channels)
     return PictureSet(name, images, {"class": classes} if labelled else {}, values, blocks)
-
-
-def _look(number: int, path: Path) -> Iterator[tuple[int, int, int, int]]:
-    """For each picture of a tar file: the file's number, first byte, bytes, and class or -1."""
-    found, classes = {}, {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile():  # nothing is unpacked, so links and devices are only skipped
-                    continue
-                kind = PurePosixPath(member.name).suffix.lower()
-                stem = member.name.removesuffix(PurePosixPath(member.name).suffix)
-                if kind in IMG_EXTENSIONS:
-                    found[stem] = member.offset_data, member.size
-                elif kind == ".cls":
-                    classes[stem] = int(tar.extractfile(member).read())
-    except (tarfile.TarError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as an uncompressed tar file ({reason(path, error)}): write this shard anew."
-        ) from error
-    for stem, (start, size) in found.items():
-        yield number, start, size, classes.get(stem, -1)
