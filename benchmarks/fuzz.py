@@ -31,8 +31,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dcgan_lib import __main__ as command_line
-from dcgan_lib import cache, endings
+from dcgan_lib import cache, commands, endings
 from dcgan_lib.checkpoint import load_generator, save_generator
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet, load_pictures
@@ -233,11 +232,11 @@ def see_words(folder: Path, words: list[str]) -> None:
     out, err = io.TextIOWrapper(io.BytesIO(), "ascii"), io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
 
     def act(words: list[str]) -> None:
-        asked = command_line.parse(words)
-        if isinstance(asked, command_line.Sample):
+        asked = commands.parse(words)
+        if isinstance(asked, commands.Sample):
             asked.main()
 
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch.object(command_line, "MOST", 300):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch.object(commands, "MOST", 300):
         try:
             status = endings.run(act, [word for word in words if word != endings.FLAG])
         except SystemExit as stop:

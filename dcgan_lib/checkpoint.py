@@ -18,8 +18,8 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from dcgan_lib.config import Config, InputError
-from dcgan_lib.files import printable
 from dcgan_lib.networks import Generator
+from dcgan_lib.terminal import printable
 from dcgan_lib.verify import refuse, tensors_fault
 from dcgan_lib.writing import write_file
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from dcgan_lib.config import InputError
-from dcgan_lib.files import printable
+from dcgan_lib.terminal import printable
 
 FLAG = "--traceback"
 MISTAKE, BUG, STOPPED = 2, 1, 130

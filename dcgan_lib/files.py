@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib.config import InputError
+from dcgan_lib.terminal import printable
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What a file may be, whatever its suffix says. PIL would also hand a file to Ghostscript, which is a program."""
@@ -96,8 +97,3 @@ def reason(path: Path | None, error: BaseException) -> str:
         return "the file is cut short"
     words = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return printable(words.splitlines()[0].rstrip(".:"))
-
-
-def printable(text: str) -> str:
-    r"""The text on one line, what no terminal should get (line breaks, escape codes) as \n, \x1b and so on."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

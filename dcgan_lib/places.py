@@ -17,8 +17,9 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
-from dcgan_lib.files import READING_ERRORS, printable, reason
+from dcgan_lib.files import READING_ERRORS, reason
 from dcgan_lib.progress import progress
+from dcgan_lib.terminal import printable
 from dcgan_lib.writing import write_file
 
 SHARDS = "shards:"

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from dcgan_lib.config import headless
-from dcgan_lib.files import printable
+from dcgan_lib.terminal import printable
 
 
 def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:

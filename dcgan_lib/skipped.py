@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from dcgan_lib.config import InputError
-from dcgan_lib.files import printable
+from dcgan_lib.terminal import printable
 from dcgan_lib.writing import write_text
 
 MOST_SKIPPED = 0.10

@@ -12,9 +12,9 @@ import tyro
 from dcgan_lib import parallel
 from dcgan_lib.config import Config, InputError, cache_root
 from dcgan_lib.divergence import Diverged
-from dcgan_lib.files import printable
 from dcgan_lib.folders import free_folder
 from dcgan_lib.runs import FRAME_EVERY, RunFolder
+from dcgan_lib.terminal import printable
 from dcgan_lib.trainer import MOVABLE, STEERABLE, Trainer
 from dcgan_lib.writing import remove_stale
 

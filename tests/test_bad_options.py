@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_lib import __main__ as command_line
-from dcgan_lib import endings
+from dcgan_lib import commands, endings
 from dcgan_lib.config import PRESETS, Config, InputError
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -149,7 +148,7 @@ def test_what_goes_wrong_inside(cli: Cli, error: BaseException, status: int, sen
     def fail(words: list[str]) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "parse", fail)
+    monkeypatch.setattr(commands, "parse", fail)
     ended, out, err = cli("train")
     assert (ended, out, err.count("\n")) == (status, "", 1)
     assert err.startswith(f"dcgan_lib: {sentence}")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Importing torch takes longer than the runs: one process does it, and each run is a fork of that.
 NURSERY = """
 import json, os, sys
-from dcgan_lib import __main__
+from dcgan_lib import __main__, commands
 
 for line in sys.stdin:
     sys.argv, os.environ["DCGAN_CACHE"] = json.loads(line)

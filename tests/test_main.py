@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_lib import __main__ as command_line
-from dcgan_lib import metrics
+from dcgan_lib import commands, metrics
 from dcgan_lib.classifier import load_classifier
 from dcgan_lib.config import Config, load_config
 
 pytestmark = pytest.mark.usefixtures("cache")
 FILES = {"config.json", "history.csv", "checkpoint.pt", "generator.safetensors", "samples.png", "progress.gif"}
+ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -61,14 +61,14 @@ def test_every_field_of_config_is_an_option() -> None:
     assert list(values) == [field.name for field in fields(Config)]
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words.remove("True")  # a switch has no value
-    assert command_line.parse(["train", *words]).config == Config(**values)
+    assert commands.parse(["train", *words]).config == Config(**values)
 
 
 @pytest.mark.parametrize("preset", [None, "paper", "laptop", "ci"])
 def test_preset_gives_the_defaults(preset: str | None) -> None:
     words = ["--preset", preset] if preset else []
-    assert command_line.parse(["train", *words, "--seed", "3"]).config == load_config(preset, seed=3)
-    assert command_line.parse(["train", "--seed=3", *words]).seconds is None
+    assert commands.parse(["train", *words, "--seed", "3"]).config == load_config(preset, seed=3)
+    assert commands.parse(["train", "--seed=3", *words]).seconds is None
 
 
 def test_help(cli: Cli) -> None:
@@ -82,8 +82,7 @@ def test_help(cli: Cli) -> None:
 
 def test_as_a_command(train: list[str], tmp_path: Path) -> None:
     """In processes of their own, and on a terminal that knows no box drawing."""
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     start = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
     command = [sys.executable, "-m", "dcgan_lib"]
     done = start([*command, *train, "--steps", "1", "--out", "run"], env=environment)
@@ -92,3 +91,12 @@ def test_as_a_command(train: list[str], tmp_path: Path) -> None:
     refused = start([*command, "train", "--bath-size", "4"], env={**environment, "PYTHONIOENCODING": "ascii"})
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
     assert "Unrecognized options: --bath-size" in refused.stderr
+
+
+def test_ctrl_c_while_torch_is_imported(tmp_path: Path) -> None:
+    """A torch of our own stands in for the seconds that the real one takes."""
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    command, own = [sys.executable, "-m", "dcgan_lib", "train"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "dcgan_lib: Stopped before there was anything to save.\n"
