@@ -5,7 +5,7 @@ Used in notebooks/07_training.ipynb.
 
 import io
 import json
-import os
+import stat
 from dataclasses import fields
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +18,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from dcgan_lib.config import Config, InputError
+from dcgan_lib.files import kind_of
 from dcgan_lib.networks import Generator
 from dcgan_lib.terminal import printable
 from dcgan_lib.verify import refuse, tensors_fault
@@ -65,7 +66,7 @@ def load(path: Path | str) -> tuple[Config, dict[str, Any]]:
 
 def _require_file(path: Path | str, kind: str, which: str, beginning: bytes, place: int = 0) -> None:
     """Raises InputError unless there is a file that can be read and has `beginning` at that place."""
-    if not os.path.isfile(path):
+    if kind_of(path) != stat.S_IFREG:
         raise InputError(f"There is no {kind} {path}: give {which}.")
     try:
         with open(path, "rb") as file:

@@ -1,9 +1,10 @@
 """The reader's own picture files: found below a folder, and opened without trusting what is in them.
 
-Used by `sources` and `data`.
+Used by `sources`, `data` and `checkpoint`.
 """
 
 import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -37,6 +38,22 @@ READING_ERRORS = (
 """What PIL lets through when a file is broken, old versions more than new ones; benchmarks/fuzz.py looks for more."""
 
 
+def kind_of(path: Path | str) -> int:
+    """What lies there, as `stat.S_IFMT` has it; 0 where nothing does.
+
+    Raises:
+        InputError: a folder on the way is closed to the reader, which os.path takes for "nothing".
+    """
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise InputError(
+            f"{path} cannot be reached ({error.strerror}): change the permissions of the folders that it lies in."
+        ) from error
+    except (OSError, ValueError):  # any name is taken, such as one with a zero
+        return 0
+
+
 def find_pictures(root: Path) -> list[Path]:
     """Every picture file below a folder, sorted; links to files count, links to folders are not followed.
 
@@ -47,12 +64,12 @@ def find_pictures(root: Path) -> list[Path]:
     """
 
     def refuse(error: OSError) -> None:
+        or_else = "" if error.filename == str(root) else f", or take it out of {root}"
         raise InputError(
-            f"The folder {error.filename} cannot be read ({error.strerror}): change its permissions, or take it out "
-            f"of {root}."
+            f"The folder {error.filename} cannot be read ({error.strerror}): change its permissions{or_else}."
         ) from error
 
-    if not os.path.isdir(root):  # unlike Path.is_dir, it takes any name
+    if kind_of(root) != stat.S_IFDIR:
         raise InputError(f"There is no folder {root}: write folder:PATH with the folder that holds your pictures.")
     paths = [
         Path(folder, name)
@@ -60,7 +77,7 @@ def find_pictures(root: Path) -> list[Path]:
         for name in names
         if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith("._")
     ]
-    paths = sorted(path for path in paths if os.path.isfile(path))
+    paths = sorted(path for path in paths if kind_of(path) == stat.S_IFREG)
     if not paths:
         raise InputError(
             f"There is no picture below {root}: put files that end in {', '.join(IMG_EXTENSIONS)} into it, "

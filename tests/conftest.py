@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -111,6 +112,22 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
         return (status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def close(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let nobody into a folder. The tests may run as root, who may go everywhere, so the system's answer is played."""
+    see = os.stat
+
+    def close_folder(folder: Path) -> None:
+        def refuse(path: os.PathLike | str | int, *arguments: object, **options: object) -> os.stat_result:
+            if not isinstance(path, int) and folder in Path(os.fsdecode(path)).parents:
+                raise PermissionError(13, "Permission denied", str(path))
+            return see(path, *arguments, **options)
+
+        monkeypatch.setattr(os, "stat", refuse)
+
+    return close_folder
 
 
 @pytest.fixture

@@ -91,6 +91,13 @@ def test_file_that_may_not_be_read(read: Callable, refused, run: Path, monkeypat
     assert refused(lambda: read(run)) == f"{run} cannot be read (Permission denied): change that."
 
 
+@pytest.mark.parametrize("read", [load, load_generator])
+def test_file_in_a_folder_that_nobody_may_enter(read: Callable, refused, close, run: Path) -> None:
+    close(run.parent)
+    said = f"{run} cannot be reached (Permission denied): change the permissions of the folders that it lies in."
+    assert refused(lambda: read(run)) == said
+
+
 def test_compressed_checkpoint(run: Path, refused) -> None:
     deflated(run)
     assert refused(lambda: load(run)) == f"{run} {DAMAGED}"

@@ -81,6 +81,18 @@ def test_no_such_folder(case: str, refused) -> None:
     assert refused(lambda: load_pictures(NO_FOLDER[case], 16)).startswith(start)
 
 
+@pytest.mark.parametrize(("closed", "named"), [(".", "album"), ("album", "album/1.png"), ("album/a", "album/a/2.png")])
+def test_folder_that_nobody_may_enter(closed: str, named: str, refused, close, tmp_path: Path) -> None:
+    """Its names may be read all the same."""
+    for name in ("album/1.png", "album/a/2.png"):
+        paint(tmp_path / name)
+    close(tmp_path / closed)
+    assert refused(lambda: find_source(f"folder:{tmp_path / 'album'}")) == (
+        f"{tmp_path / named} cannot be reached (Permission denied): change the permissions of the folders that it lies "
+        "in."
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["", " ", "Faces", "faces ", "mnist/..", "FOLDER:x", "folder", "../faces", "写真", "x" * 99]
 )
@@ -95,22 +107,22 @@ def test_folder_without_a_path(refused, tmp_path: Path, monkeypatch: pytest.Monk
     assert "folder: names no folder" in refused(lambda: load_pictures("folder:", 16))
 
 
-def test_folder_that_may_not_be_read(refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["album", "album/dogs"])
+def test_folder_that_may_not_be_read(name: str, refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests may run as root, who may read all, so the system's answer is played."""
-    paint(tmp_path / "cats/a.png")
-    (tmp_path / "dogs").mkdir()
-    scandir = os.scandir
+    root, closed, scandir = tmp_path / "album", tmp_path / name, os.scandir
+    for folder in ("cats", "dogs"):
+        paint(root / folder / "a.png")
 
     def refuse(path: str) -> object:
-        if Path(path).name == "dogs":
+        if Path(path) == closed:
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert refused(lambda: load_pictures(f"folder:{tmp_path}", 16)) == (
-        f"The folder {tmp_path / 'dogs'} cannot be read (Permission denied): change its permissions, or take it out of "
-        f"{tmp_path}."
-    )
+    or_else = "" if closed == root else f", or take it out of {root}"
+    said = f"The folder {closed} cannot be read (Permission denied): change its permissions{or_else}."
+    assert refused(lambda: load_pictures(f"folder:{root}", 16)) == said
 
 
 def test_links(tmp_path: Path) -> None:
