@@ -3,6 +3,8 @@
 Used by `python -m dcgan_lib`.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -10,8 +12,9 @@ from dcgan_lib.config import InputError
 from dcgan_lib.terminal import printable
 
 FLAG = "--traceback"
-MISTAKE, BUG, STOPPED = 2, 1, 130
-"""Exit statuses: a mistake that the reader can mend, a mistake of ours, and Ctrl-C as shells count it."""
+MISTAKE, BUG, STOPPED, UNHEARD = 2, 1, 130, 141
+"""Exit statuses: a mistake that the reader can mend, a mistake of ours, and, as shells count them, Ctrl-C and a pipe
+that nobody reads."""
 NO_MEMORY = ("not enough memory", "allocate memory", "out of memory", "Storage size calculation overflowed")
 """What torch says, in a RuntimeError, where a tensor is too large."""
 
@@ -28,7 +31,12 @@ def run(act: Callable[[list[str]], None], words: list[str]) -> int:
         return 0
     try:
         act(words)
+        sys.stdout.flush()  # at Python's end it would be too late for a sentence
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC):
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # what Python flushes again at its end
+        if isinstance(error, BrokenPipeError):  # as by `| head -1`, which has what it wanted
+            return UNHEARD
         status, sentence = _explain(error)
         print(f"dcgan_lib: {printable(sentence)}", file=sys.stderr)
         return status
@@ -44,6 +52,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError) or isinstance(error, RuntimeError) and any(sign in words for sign in NO_MEMORY):
         return MISTAKE, "This does not fit into the memory: choose a smaller size, width, batch_size or --n."
     if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:  # whatever writes a file makes it an InputError
+            return MISTAKE, f"The output could not be written ({error.strerror}): send it where there is room."
         where = f" at {error.filename}" if error.filename else ""
         return MISTAKE, f"The system refused ({error.strerror or words}){where}: choose another file or folder."
     return BUG, f"This is a bug ({type(error).__name__}: {words}): please report it with what {FLAG} shows."

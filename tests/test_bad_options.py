@@ -4,6 +4,8 @@ Each ends with exit status 2 and one line on stderr; nothing is printed or writt
 """
 
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -16,6 +18,7 @@ from dcgan_lib import commands, endings
 from dcgan_lib.config import PRESETS, Config, InputError
 
 pytestmark = pytest.mark.usefixtures("cache")
+ROOT = Path(__file__).resolve().parent.parent
 Cli = Callable[..., tuple[int, str, str]]
 HUGE = "9" * 400
 
@@ -160,6 +163,27 @@ def test_flag_is_not_an_option_of_a_command(cli: Cli) -> None:
     status, out, _ = cli(endings.FLAG, "train", "--help")
     assert status == 0
     assert endings.FLAG in cli("--help")[1]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("where", ["/dev/full", "a pipe that nobody reads"])
+def test_output_that_goes_nowhere(where: str, unbuffered: str) -> None:
+    """The work is done by then; the statuses are ours and not what Python makes of it at its end."""
+    if where == "/dev/full":
+        if not os.path.exists(where):
+            pytest.skip("this system has no such device")
+        output = os.open(where, os.O_WRONLY)
+        said = "The output could not be written (No space left on device): send it where there is room."
+        expected = 2, f"dcgan_lib: {said}\n"
+    else:
+        read, output = os.pipe()
+        os.close(read)
+        expected = 141, ""
+    program = "import sys; from dcgan_lib import endings; sys.exit(endings.run(lambda words: print('done'), []))"
+    own = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run([sys.executable, "-c", program], stdout=output, stderr=subprocess.PIPE, text=True, env=own)
+    os.close(output)
+    assert (done.returncode, done.stderr) == expected
 
 
 def test_path_that_the_terminal_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
