@@ -37,13 +37,19 @@ def team() -> Iterator[None]:
     Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
 
     Raises:
-        InputError: another process is gone or out of reach, somebody has pressed Ctrl-C outside of
-            `interrupt.stop_button`, or this machine has fewer GPUs than processes.
+        InputError: torchrun's variables are not whole, another process is gone or out of reach, somebody has pressed
+            Ctrl-C outside of `interrupt.stop_button`, or this machine has fewer GPUs than processes.
     """
     if not dist.is_torchelastic_launched():
         yield
         return
-    store, rank, count = next(dist.rendezvous("env://"))
+    try:
+        store, rank, count = next(dist.rendezvous("env://"))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The processes of this run cannot meet where torchrun's variables say ({str(error).splitlines()[0]}): "
+            "start with torchrun, or unset TORCHELASTIC_RUN_ID to train in one process."
+        ) from error
     try:
         signal.signal(signal.SIGTERM, _stop)  # torchrun's way of telling that another process is gone
         signal.signal(signal.SIGINT, _stop)

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,6 +183,32 @@ def test_alone_nothing_changes() -> None:
     assert list(range(7)[parallel.rows(7)]) == list(range(7))
     with pytest.raises(InputError, match="A batch of 1 does not go round among 1 processes"):
         parallel.rows(1)
+
+
+WHOLE = {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+LEFT_OVER = [
+    ({"RANK": ""}, "environment variable RANK expected, but not set"),
+    ({"RANK": "first"}, "invalid literal for int"),
+    ({"MASTER_PORT": "99999"}, "port must have value from 0 to 65535"),
+    ({"MASTER_PORT": ""}, "environment variable MASTER_PORT expected"),
+    ({"MASTER_PORT": "taken"}, "The server socket has failed to listen"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), LEFT_OVER, ids=[str(change) for change, _ in LEFT_OVER])
+def test_variables_of_a_torchrun_that_is_gone(change: dict, reason: str, refused, monkeypatch) -> None:
+    def join() -> None:
+        with parallel.team():
+            pytest.fail("it was joined")
+
+    with socket.create_server(("", 0)) as other:
+        for name, value in (WHOLE | change).items():
+            monkeypatch.setenv(name, value.replace("taken", str(other.getsockname()[1])))
+            if not value:
+                monkeypatch.delenv(name)
+        message = refused(join)
+    assert message.startswith("The processes of this run cannot meet where torchrun's variables say (")
+    assert reason in message
 
 
 @pytest.mark.parametrize(("batch_size", "size"), [(16, 3), (4, 4), (2, 2), (8, 16)])
