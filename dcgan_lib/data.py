@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms import functional as transforms
 
 from dcgan_lib import cache
-from dcgan_lib.config import InputError, cache_root
+from dcgan_lib.config import Config, InputError, cache_root
 from dcgan_lib.decode import decode, to_mode
 from dcgan_lib.files import READING_ERRORS, reason, require_room
 from dcgan_lib.pictures import PictureSet, denormalize, normalize, require_pictures, require_same
@@ -37,6 +37,7 @@ __all__ = [
 CACHE_VERSION = 1
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""
 CHUNK = 256
+LARGEST = 4096
 
 
 def load_pictures(name: str = "faces", image_size: int = 64, channels: int | None = None) -> PictureSet:
@@ -47,13 +48,18 @@ def load_pictures(name: str = "faces", image_size: int = 64, channels: int | Non
     Args:
         name: faces, digits, mnist, fashion_mnist, cifar10, svhn, celeba, folder:PATH, or shards:PATH, whose pictures
             are decoded whenever they are wanted and never cached.
-        image_size: height and width in pixels.
+        image_size: height and width in pixels, from 1 to `LARGEST`.
         channels: 1 (grey) or 3 (colour); left out, what the source has.
 
     Raises:
-        InputError: there is no such source, its files are missing, more of them are broken than `skipped.MOST_SKIPPED`
-            allows, or the cache cannot be written.
+        InputError: an argument is out of its range, there is no such source, its files are missing, more of them are
+            broken than `skipped.MOST_SKIPPED` allows, or the cache cannot be written.
     """
+    Config(data=name, channels=channels)  # what holds for a run holds here too, but for the size
+    if type(image_size) is not int or not 1 <= image_size <= LARGEST:
+        raise InputError(
+            f"image_size must be a whole number from 1 to {LARGEST}, and {image_size!r} is not: change its value."
+        )
     if name.startswith(SHARDS):
         return open_shards(name, image_size, channels or 3)
     source = find_source(name)

@@ -27,8 +27,15 @@ def run(
     on_progress: Callable[["Trainer"], Any] | None,
 ) -> None:
     """`Trainer.train`, with its arguments and errors."""
-    if min(steps or 0, seconds or 0) < 0:
-        raise InputError("steps and seconds must be 0 or more: choose a positive number.")
+    whole = steps is None or isinstance(steps, int) and steps >= 0
+    positive = seconds is None or isinstance(seconds, int | float) and seconds >= 0  # which NaN is not
+    for name, value, ok, rule in (
+        ("steps", steps, whole, "a whole number, 0 or more"),
+        ("seconds", seconds, positive, "a number, 0 or more"),
+        ("every", every, isinstance(every, int) and every >= 1, "a whole number, 1 or more"),
+    ):
+        if not ok:
+            raise InputError(f"{name} must be {rule}, and {value!r} is not: change its value.")
     config = trainer.config
     if steps is None and seconds is None:
         steps = max(0, config.steps - trainer.steps_done)

@@ -149,7 +149,7 @@ class Trainer:
             on_progress: called with the trainer after every `every` steps, and after the last one.
 
         Raises:
-            InputError: steps or seconds is negative.
+            InputError: steps, seconds or every is out of its range.
             Diverged: a loss is not finite.
         """
         loop.run(self, steps, seconds, every, on_progress)

@@ -24,9 +24,12 @@ def write_file(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
         write: gets the open binary file.
 
     Raises:
-        InputError: the folder or the disk does not take it; an earlier file of that name is as it was.
+        InputError: the path has no name, or the folder or the disk does not take it; an earlier file of that name is
+            as it was.
     """
     path = Path(path)
+    if not path.name:
+        raise InputError(f"{path} is a folder: add the name of a file to it.")
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

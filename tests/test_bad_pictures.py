@@ -49,6 +49,27 @@ def orientation(kind: int, value: bytes) -> bytes:
     return b"MM\0*\0\0\0\x08\0\x01\x01\x12" + struct.pack(">HI", kind, 1) + value.ljust(4, b"\0") + bytes(4)
 
 
+ARGUMENTS = {
+    "a size of 0": (("faces", 0), "image_size must be a whole number from 1 to 4096, and 0 is not"),
+    "a negative size": (("faces", -3), "image_size must be a whole number from 1 to 4096, and -3 is not"),
+    "half a pixel": (("faces", 16.5), "image_size must be a whole number from 1 to 4096, and 16.5 is not"),
+    "a size of text": (("faces", "16"), "image_size must be a whole number from 1 to 4096, and '16' is not"),
+    "a size for no disk": (("faces", 10**6), "image_size must be a whole number from 1 to 4096, and 1000000 is not"),
+    "a size for no shards": (("shards:x", 0), "image_size must be a whole number from 1 to 4096, and 0 is not"),
+    "two channels": (("digits", 16, 2), "channels must be 1 (grey) or 3 (colour), and 2 is not"),
+    "seven channels": (("faces", 16, 7), "channels must be 1 (grey) or 3 (colour), and 7 is not"),
+    "channels of text": (("faces", 16, "3"), "channels must be of type int, and '3' is not"),
+    "no name": ((None, 16), "data must be of type str, and None is not"),
+}
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_argument_out_of_range(case: str, refused, cache: Path) -> None:
+    arguments, message = ARGUMENTS[case]
+    assert refused(lambda: load_pictures(*arguments)) == f"{message}: change its value."
+    assert not cache.exists()
+
+
 PIL_WORDS = ""
 """The reason is in PIL's own words, which change from version to version."""
 BAD = {

@@ -93,6 +93,14 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
         write_text(tmp_path / "file" / "below.txt", "text")
 
 
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_path_without_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="^[./] is a folder: add the name of a file to it.$"):
+        write_text(name, "text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_full_disk(tmp_path: Path, tiny: Config) -> None:
     """The limit on a file's size stands in for it."""
     resource: ModuleType = pytest.importorskip("resource")

@@ -229,10 +229,21 @@ def test_on_progress(tiny: Config, pictures: PictureSet, calls: list, steps: int
     assert seen == reports
 
 
-@pytest.mark.parametrize("options", [{"steps": -1}, {"seconds": -0.5}, {"steps": 3, "seconds": -1}])
-def test_negative_length_is_refused(tiny: Config, pictures: PictureSet, options: dict) -> None:
-    with pytest.raises(InputError, match="0 or more"):
-        Trainer(tiny, pictures).train(**options)
+OUT_OF_RANGE = [
+    ({"steps": -1}, "steps must be a whole number, 0 or more, and -1 is not"),
+    ({"steps": 2.5}, "steps must be a whole number, 0 or more, and 2.5 is not"),
+    ({"steps": "x"}, "steps must be a whole number, 0 or more, and 'x' is not"),
+    ({"seconds": -0.5}, "seconds must be a number, 0 or more, and -0.5 is not"),
+    ({"steps": 3, "seconds": float("nan")}, "seconds must be a number, 0 or more, and nan is not"),
+    ({"seconds": "x"}, "seconds must be a number, 0 or more, and 'x' is not"),
+    ({"every": 0}, "every must be a whole number, 1 or more, and 0 is not"),
+    ({"every": None}, "every must be a whole number, 1 or more, and None is not"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), OUT_OF_RANGE, ids=[str(options) for options, _ in OUT_OF_RANGE])
+def test_length_out_of_range(tiny: Config, pictures: PictureSet, refused, options: dict, message: str) -> None:
+    assert refused(lambda: Trainer(tiny, pictures).train(**options)) == f"{message}: change its value."
 
 
 @pytest.mark.parametrize(
