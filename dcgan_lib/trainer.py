@@ -12,7 +12,7 @@ from dcgan_lib import checkpoint, loop, parallel
 from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config
 from dcgan_lib.data import PictureSet, load_pictures, require_pictures, require_same
-from dcgan_lib.device import adam, choose_device, choose_dtype, resident, send
+from dcgan_lib.device import adam, choose_device, choose_dtype, resident, room, send
 from dcgan_lib.divergence import Guard
 from dcgan_lib.history import History
 from dcgan_lib.networks import build_networks
@@ -42,7 +42,7 @@ class Trainer:
         generator, discriminator: networks of one's own instead of those the config describes.
 
     Raises:
-        InputError: the pictures or the processes do not fit the config, or the device cannot do what it asks for.
+        InputError: pictures, processes or memory do not fit the config, or the device cannot do what it asks for.
     """
 
     def __init__(
@@ -61,9 +61,10 @@ class Trainer:
         self._rows = parallel.rows(config.batch_size)
         self.config, self.pictures = config.replace(channels=pictures.channels), pictures
         self._near = replace(pictures, images=resident(pictures.images, self.device))
-        default_generator, default_discriminator = build_networks(self.config)
-        self.generator = self._place(generator or default_generator)
-        self.discriminator = self._place(discriminator or default_discriminator)
+        with room():
+            default_generator, default_discriminator = build_networks(self.config)
+            self.generator = self._place(generator or default_generator)
+            self.discriminator = self._place(discriminator or default_discriminator)
         self._players = parallel.replicate(self.generator), parallel.replicate(self.discriminator)
         self.g_optimizer, self.d_optimizer = (adam(n, self.config) for n in (self.generator, self.discriminator))
         self.history = History()
@@ -186,8 +187,10 @@ class Trainer:
         """
         config, state = checkpoint.load(path)
         require_changeable(changes, (*STEERABLE, *MOVABLE))
-        trainer = cls(config.replace(**changes), pictures)
-        require_fit(path, state, {name: getattr(trainer, name) for name in STATEFUL})
+        with torch.device("meta"):  # shapes alone: the sizes are only what the file says
+            expected = build_networks(config)
+        require_fit(path, state, dict(zip(STATEFUL, (*expected, *(adam(n, config) for n in expected)), strict=True)))
+        trainer = cls(config.replace(**changes, channels=config.channels or 3), pictures)
         require_same(path, state.get("pictures"), trainer.pictures)
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(state[name])

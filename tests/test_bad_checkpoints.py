@@ -185,6 +185,7 @@ STATE = {
         within("config", "g_width", value=5),
         f"{MISFIT}(generator: {WEIGHT} should be 8x10x4x4 of float32 and is 8x8x4x4 of float32): give another one.",
     ),
+    "terabytes": (within("config", "g_width", value=65536), "should be 8x131072x4x4 of float32 and is 8x8x4x4"),
     "other latent_dim": (within("config", "latent_dim", value=9), f"{MISFIT}(generator: {WEIGHT} should be 9x8x4x4 of"),
     "other discriminator": (
         within("config", "d_width", value=2),

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dcgan_lib.config import InputError
-from dcgan_lib.device import choose_device, choose_dtype, resident, send
+from dcgan_lib.device import choose_device, choose_dtype, resident, room, send
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
@@ -82,3 +82,10 @@ def test_what_is_no_tensor_stays() -> None:
 @pytest.mark.parametrize(("device", "pinned"), [("cuda", True), ("cpu", False), ("mps", False)])
 def test_a_batch_travels_while_the_gpu_computes(device: str, pinned: bool) -> None:
     assert send(torch.zeros(3).as_subclass(Luggage), torch.device(device)) == (device, True, pinned)
+
+
+def test_room_takes_only_a_lack_of_memory_for_one() -> None:
+    with pytest.raises(InputError, match="^These networks do not fit into the memory: "), room():
+        torch.empty(2**45, 2**10)
+    with pytest.raises(RuntimeError, match="^something else$"), room():
+        raise RuntimeError("something else")
