@@ -328,6 +328,7 @@ GENERATORS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda whole: header(TWO) + bytes(4),
         CUT,
     ),
+    "a type that torch has not": (lambda whole: header(TENSOR.replace(b"F32", b"F4")) + bytes(4), CUT),
     "no config": (lambda whole: header(TENSOR) + bytes(4), "holds no config: give another one."),
 }
 

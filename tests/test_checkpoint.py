@@ -195,6 +195,13 @@ def test_generator_round_trip(tmp_path: Path, tiny: Config) -> None:
     torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_generator_in_a_folder_whose_name_is_not_unicode(tmp_path: Path, tiny: Config) -> None:
+    path, config = tmp_path / os.fsdecode(b"run\xff") / "g.safetensors", tiny.replace(channels=1)
+    save_generator(path, Generator(8, 4, 1, 16), config)
+    assert load_generator(path)[1] == config
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
