@@ -171,7 +171,7 @@ def _is_set(variable: str) -> bool:
 
 def data_root() -> Path:
     """Where data sets are looked for and downloaded to: `DCGAN_DATA`, or the project's own data folder."""
-    return Path(os.environ.get("DCGAN_DATA") or Path(__file__).parent.parent / "data")
+    return Path(os.path.expanduser(os.environ.get("DCGAN_DATA") or Path(__file__).parent.parent / "data"))
 
 
 def cache_root() -> Path:
@@ -184,7 +184,7 @@ def cache_root() -> Path:
         InputError: there is no such folder, because the user has no home.
     """
     if chosen := os.environ.get("DCGAN_CACHE"):
-        return Path(chosen)
+        return Path(os.path.expanduser(chosen))  # no shell has seen what a .env file or %env says
     project, cache = Path(__file__).parent.parent, data_root() / "cache"
     if not os.environ.get("DCGAN_DATA") and (project / "pyproject.toml").exists() and _writable(cache):
         return cache

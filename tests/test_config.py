@@ -113,12 +113,14 @@ def test_headless(value: str | None, answer: bool, monkeypatch: pytest.MonkeyPat
         ({"DCGAN_DATA": "sets"}, "sets", "user/dcgan_lib"),
         ({"DCGAN_CACHE": "fast"}, "PROJECT/data", "fast"),
         ({"DCGAN_DATA": "sets", "DCGAN_CACHE": "fast"}, "sets", "fast"),
+        ({"DCGAN_DATA": "~/sets", "DCGAN_CACHE": "~/fast"}, "home/sets", "home/fast"),
     ],
 )
 def test_folders(variables: dict[str, str], data: str, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DCGAN_DATA", "DCGAN_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "user")
+    for name, folder in (("XDG_CACHE_HOME", "user"), ("HOME", "home"), ("USERPROFILE", "home")):
+        monkeypatch.setenv(name, folder)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     project = str(Path(__file__).resolve().parent.parent)
