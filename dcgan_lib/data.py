@@ -3,6 +3,7 @@
 Taught in notebooks/02_data.ipynb.
 """
 
+import errno
 import os
 import re
 import warnings
@@ -38,6 +39,8 @@ CACHE_VERSION = 1
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""
 CHUNK = 256
 LARGEST = 4096
+FAULTS = (None, errno.EINVAL, errno.EOVERFLOW)
+"""The system's numbers of errors that are the file's own: none, and where it sends its reader to no place in a file."""
 
 
 def load_pictures(name: str = "faces", image_size: int = 64, channels: int | None = None) -> PictureSet:
@@ -96,7 +99,7 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
                 if not source.paths:
                     raise InputError(f"{source.name} cannot be read ({reason(None, error)}): get it anew.") from error
                 path = source.paths[number]
-                if getattr(error, "errno", None):  # no fault of the file, and perhaps none tomorrow: nothing to cache
+                if getattr(error, "errno", None) not in FAULTS:  # and perhaps there is none tomorrow: nothing to cache
                     raise InputError(f"{path} cannot be read ({reason(path, error)}): change that.") from error
                 bad[number] = path, reason(path, error)
         return len(numbers)

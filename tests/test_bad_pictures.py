@@ -93,6 +93,7 @@ BAD = {
     "jpg cut short": ("a.jpg", cut("JPEG"), "the file is cut short"),
     "jpg of 2 bytes": ("a.jpg", b"\xff\xd8", "it is not a picture"),
     "tif cut short": ("a.tif", cut("TIFF", 0.9), "the file is cut short"),
+    "tif that begins where no file ends": ("a.tif", b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**62), PIL_WORDS),
     "webp cut short": ("a.webp", cut("WEBP"), PIL_WORDS),
     "bmp cut short": ("a.bmp", cut("BMP"), "the file is cut short"),
     "ppm cut short": ("a.ppm", cut("PPM"), "the file is cut short"),
