@@ -88,10 +88,9 @@ def main() -> None:
     for letter in options.only:
         before[letter] = SECTIONS[letter](config)
         print(before[letter], flush=True)
-    file[f"## {name}"] = "\n".join(
-        [intro, *(captioned(letter, before[letter]) for letter in SECTIONS if before.get(letter))]
-    )
-    RESULTS.write_text(HEAD + "\n".join(file.values()))
+        tables = (captioned(letter, before[letter]) for letter in SECTIONS if before.get(letter))
+        file[f"## {name}"] = "\n".join([intro, *tables])
+        RESULTS.write_text(HEAD + "\n".join(file.values()))
 
 
 if __name__ == "__main__":

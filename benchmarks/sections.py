@@ -102,7 +102,7 @@ def data_path(config: Config) -> str:
 
 
 def costs(config: Config) -> str:
-    """(e) How the time of a step grows; the exponent is the slope between the first and the last, in logarithms."""
+    """(e) How the time of a step grows; the exponent is the slope of the straight line through the logarithms."""
     device, rows = choose_device(config.device), []
     for name, values, base in (
         ("batch_size", (16, 32, 64, 128), config),
@@ -137,7 +137,8 @@ def memory(config: Config) -> str:
 def processes(config: Config) -> str:
     """(g) One run on several processes of this machine."""
     rows, first = [], 0.0
-    counts = range(1, torch.cuda.device_count() + 1) if choose_device(config.device).type == "cuda" else (1, 2)
+    devices = torch.cuda.device_count() if choose_device(config.device).type == "cuda" else 2
+    counts = [count for count in (1, 2, 4, 8) if count <= devices]
     for count in counts:
         speed = float(worker(config, count, "--speed", "1", "--batch", "64"))
         first = first or speed

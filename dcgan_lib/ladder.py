@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from dcgan_lib.config import Config
 from dcgan_lib.data import PictureSet
-from dcgan_lib.device import choose_device, choose_dtype
+from dcgan_lib.device import choose_device, choose_dtype, send
 from dcgan_lib.networks import Discriminator, Generator
 from dcgan_lib.rng import rng
 from dcgan_lib.training import frozen
@@ -127,7 +127,7 @@ class Loop:
         """The next batch and the next z; returns what `update` does."""
         config, device = self.config, self.device
         z = torch.randn(config.batch_size, config.latent_dim, generator=rng(config.seed, "z", self.steps_done))
-        return self.update(next(self._batches), z.to(device))
+        return self.update(next(self._batches), send(z, device))
 
     def update(self, real: Tensor, z: Tensor) -> list[float] | Tensor:
         """Both turns of one step; returns d_loss, g_loss, D(x), D(G(z)) before and after, as `history.COLUMNS`.

@@ -4,8 +4,10 @@ Every step takes the same pictures and the same z for any number of processes; e
 Taught in notebooks/11_speed_and_scale.ipynb.
 """
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -18,8 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 from dcgan_lib.config import InputError
 
 GO_ON = (
-    "--resume with --out goes on from the last whole checkpoint in the run's folder, or from the start where there is "
-    "none yet, with any number of processes."
+    "--resume with --out goes on from the last whole checkpoint in the run's folder, with any number of processes; "
+    "where no folder is left, start again without it."
 )
 APART = (
     "The processes of this run cannot reach each other, or one of them is gone: if they are on several machines, set "
@@ -34,11 +36,11 @@ STOPPED = f"Ctrl-C has stopped the processes of this run between two pieces of i
 def team() -> Iterator[None]:
     """Join the processes that torchrun started for as long as the block lasts; without torchrun this does nothing.
 
-    Of several processes that fail, the first alone raises its InputError; the others leave with status 2, silently.
+    Of several processes that fail, the first alone raises its error; the others leave with status 2, silently.
 
     Raises:
         InputError: torchrun's variables are not whole, another process is gone or out of reach, somebody has pressed
-            Ctrl-C outside of `interrupt.stop_button`, or this machine has fewer GPUs than processes.
+            Ctrl-C outside of `interrupt.stop_button`.
     """
     if not dist.is_torchelastic_launched():
         yield
@@ -50,26 +52,31 @@ def team() -> Iterator[None]:
             f"The processes of this run cannot meet where torchrun's variables say ({str(error).splitlines()[0]}): "
             "start with torchrun, or unset TORCHELASTIC_RUN_ID to train in one process."
         ) from error
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(count):  # torchrun's restarts find what the last attempt left here
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT')}", store)
     try:
         signal.signal(signal.SIGTERM, _stop)  # torchrun's way of telling that another process is gone
         signal.signal(signal.SIGINT, _stop)
-        if torch.cuda.is_available():
-            gpus, local = torch.cuda.device_count(), dist.get_node_local_rank()
-            if local >= gpus:
-                raise InputError(f"This machine has {gpus} GPUs: start torchrun with --nproc-per-node {gpus} at most.")
-            torch.cuda.set_device(local)
+        if dist.get_node_local_rank() < torch.cuda.device_count():
+            torch.cuda.set_device(dist.get_node_local_rank())
+        store.set(f"here {rank}", "")
+        while not store.check([f"here {other}" for other in range(count)]):  # torch's own waiting hears no signal
+            time.sleep(0.1)
         try:
             dist.init_process_group(store=store, rank=rank, world_size=count)
         except RuntimeError as error:
             raise InputError(APART) from error
         try:
             yield
+            dist.barrier()  # whoever is gone by now was lost before the first one had written everything
         except RuntimeError as error:
             if not any(word in str(error) for word in ("gloo", "Gloo", "NCCL", "Connection")):
                 raise
             raise InputError(LOST) from error
         dist.destroy_process_group()
-    except InputError:
+    except Exception:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # it ends already
         if store.add("mistakes told", 1) > 1:
             sys.exit(2)
         raise
@@ -77,6 +84,26 @@ def team() -> Iterator[None]:
 
 def _stop(number: int, _frame: Any) -> None:
     raise InputError(STOPPED if number == signal.SIGINT else LOST)
+
+
+def own(device: torch.device) -> torch.device:
+    """The device, if each process of this machine can have one of its kind.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if size() > 1 and device.type == "cuda" and dist.get_node_local_rank() >= (gpus := torch.cuda.device_count()):
+        raise InputError(
+            f"This machine has too few GPUs: start torchrun with --nproc-per-node {gpus} at most, or add --device cpu."
+        )
+    if size() > 1 and device.type not in ("cpu", "cuda"):
+        raise InputError(f"Several processes cannot share a run on {device.type}: add --device cpu.")
+    return device
+
+
+def wait_for_first() -> None:
+    """Until the first process comes to the same place, or is gone, which is an error."""
+    dist.barrier()
 
 
 def size() -> int:

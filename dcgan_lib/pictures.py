@@ -81,7 +81,7 @@ class PictureSet:
         Args:
             rows: which pictures of the batch are wanted; the others are not read.
         """
-        images = self.images[self._chosen(batch_size, seed, step, rows).to(self.images.device)]
+        images = self.images[send(self._chosen(batch_size, seed, step, rows), self.images.device)]
         if self.blocks:
             self.images.expect(self._chosen(batch_size, seed, step + 1, rows))
         return normalize(send(images, torch.device(device)))

@@ -20,6 +20,9 @@ from dcgan_lib.places import SHARDS, find_places, find_tars, refusal
 
 __all__ = ["SHARDS", "Shards", "open_shards"]
 
+MOST_EXPECTED = 8
+"""Batches that are decoded ahead: one for each of the discriminator's turns in a step."""
+
 
 class Shards:
     """Indexed with numbers, it gives the pictures of these numbers, decoded on all cores: uint8 (n, C, H, W).
@@ -35,23 +38,25 @@ class Shards:
         self.paths, self.places = paths, places
         self.shape = (len(places), channels, image_size, image_size)
         self._pool = ThreadPoolExecutor(os.cpu_count())  # PIL decodes outside Python's lock
-        self._expected: tuple[list[int], list[Future[np.ndarray]]] = ([], [])
+        self._expected: dict[tuple[int, ...], list[Future[np.ndarray]]] = {}
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: Tensor | slice | int) -> Tensor:
         numbers = torch.arange(len(self))[index]
-        wanted = numbers.reshape(-1).tolist()
-        if wanted != self._expected[0]:
+        wanted = tuple(numbers.reshape(-1).tolist())
+        if wanted not in self._expected:
             self.expect(numbers)
-        images = [future.result() for future in self._expected[1]]
+        images = [future.result() for future in self._expected.pop(wanted)]
         return torch.from_numpy(np.stack(images)).reshape(*numbers.shape, *self.shape[1:])
 
     def expect(self, numbers: Tensor) -> None:
-        """Begin to decode what will be asked for next."""
-        wanted = numbers.reshape(-1).tolist()
-        self._expected = wanted, [self._pool.submit(self._decode, number) for number in wanted]
+        """Begin to decode what will be asked for soon; what was expected long ago is forgotten."""
+        wanted = tuple(numbers.reshape(-1).tolist())
+        self._expected[wanted] = [self._pool.submit(self._decode, number) for number in wanted]
+        if len(self._expected) > MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def _decode(self, number: int) -> np.ndarray:
         file, start, size = self.places[number]

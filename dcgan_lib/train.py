@@ -109,8 +109,9 @@ class Train:
                 written = (printable(str(path)) for path in folder.written())
                 print(f"{trainer.steps_done} steps done. Written:", *written, sep="\n  ")
         except Diverged:
-            if first:
-                folder.save_history(trainer)
+            if not first:
+                parallel.wait_for_first()  # it knows the last good checkpoint, and tells
+            folder.save_history(trainer)
             raise
 
     def _load(self, folder: RunFolder) -> Trainer:

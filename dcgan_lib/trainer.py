@@ -52,13 +52,13 @@ class Trainer:
         generator: nn.Module | None = None,
         discriminator: nn.Module | None = None,
     ) -> None:
-        self.device = choose_device(config.device)
+        self.device = parallel.own(choose_device(config.device))
         self.dtype = choose_dtype(config.precision, self.device)
+        self._rows = parallel.rows(config.batch_size)
         if pictures is None:
             with parallel.one_decodes():
                 pictures = load_pictures(config.data, config.image_size, config.channels)
         require_pictures(pictures, config)
-        self._rows = parallel.rows(config.batch_size)
         self.config, self.pictures = config.replace(channels=pictures.channels), pictures
         self._near = replace(pictures, images=resident(pictures.images, self.device))
         with room():

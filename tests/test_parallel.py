@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--data=digits", "--image-size=16", "--g-width=8", "--d-width=8", "--batch-size=16", "--latent-dim=8"]
 PLAIN = ["--precision=float32", "--device=cpu", "--lr=2e-4"]
 SENDS_A_SIGNAL = """
-import os, signal, sys
+import os, signal, sys, time
 import torch.distributed as dist
 from dcgan_lib import __main__
 from dcgan_lib.trainer import Trainer
@@ -31,7 +31,8 @@ step, (process, name, to) = Trainer.step, sys.argv[1:4]
 del sys.argv[1:4]
 
 def sends(trainer, *options):
-    if trainer.steps_done == 7 and dist.get_rank() == int(process):
+    first_try = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    if trainer.steps_done == 7 and first_try and dist.get_rank() == int(process):
         os.kill(os.getppid() if to == "torchrun" else os.getpid(), signal.Signals[name])
     return step(trainer, *options)
 
@@ -39,6 +40,36 @@ Trainer.step = sends
 sys.exit(__main__.main())
 """
 """In its eighth step one process sends a signal to itself, or to torchrun, which started it."""
+MISHAPS = {
+    "killed where they meet": ("if rank == 1: time.sleep(3), die()", parallel.LOST),
+    "killed while it writes the end": ("if rank == 0: RunFolder.save_gif = die", parallel.LOST),
+    "no memory": ("if rank == 1: Trainer.step = no_memory", "This does not fit into the memory: choose a smaller size"),
+    "diverged": ("Trainer.step = spoiled", "of step 5, with a lower lr."),
+}
+"""What befalls which process, and the one sentence that has to be told."""
+SUFFERS = """
+import os, signal, sys, time
+import torch
+from dcgan_lib import __main__
+from dcgan_lib.runs import RunFolder
+from dcgan_lib.trainer import Trainer
+
+rank, step = int(os.environ["RANK"]), Trainer.step
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def no_memory(*_):
+    raise torch.OutOfMemoryError("out of memory")
+
+def spoiled(trainer, *options):
+    if trainer.steps_done == 7:
+        next(trainer.discriminator.parameters()).data.fill_(float("nan"))
+    return step(trainer, *options)
+
+{}
+sys.exit(__main__.main())
+"""
 
 
 @pytest.fixture
@@ -56,6 +87,39 @@ def torchrun(tmp_path: Path, cache: Path):
         return subprocess.run(command, cwd=tmp_path, env={**os.environ, **alone}, capture_output=True, text=True)
 
     return run
+
+
+@pytest.mark.parametrize("case", MISHAPS)
+def test_what_befalls_one_process_is_told_once(torchrun, tmp_path: Path, case: str) -> None:
+    mishap, said = MISHAPS[case]
+    (tmp_path / "script.py").write_text(SUFFERS.format(mishap))
+    result = torchrun(2, "script.py", "train", *SMALL, *PLAIN, "--steps=12", "--save-every=5", "--out=run")
+    assert result.returncode != 0
+    told = [line for line in result.stderr.splitlines() if line.startswith("dcgan_lib: ")]
+    assert len(told) == 1
+    assert said in told[0]
+    assert "Traceback" not in result.stderr.partition("torch/distributed")[0]  # but torchrun's own
+
+
+def test_torchrun_starts_it_again(torchrun, tmp_path: Path, cli) -> None:
+    (tmp_path / "script.py").write_text(SENDS_A_SIGNAL)
+    assert cli("train", *SMALL, *PLAIN, "--steps=1", "--out", tmp_path / "run")[0] == 0
+    resume = ["train", "--resume", "--steps=12", "--save-every=5", "--out=run"]
+    result = torchrun(2, "--max-restarts=1", "script.py", 1, "SIGKILL", "itself", *resume)
+    assert result.returncode == 0, result.stderr
+    assert len(history(tmp_path / "run")) == 12
+
+
+@pytest.mark.parametrize(("kind", "said"), [("cuda", "too few GPUs: start torchrun with --nproc-per-node 1 at most"),
+                                            ("mps", "cannot share a run on mps: add --device cpu")])  # fmt: skip
+def test_too_few_devices(kind: str, said: str, refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    monkeypatch.setattr(parallel.dist, "get_node_local_rank", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert said in refused(lambda: parallel.own(torch.device(kind)))
+    assert parallel.own(torch.device("cpu")).type == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert parallel.own(torch.device("cuda")).type == "cuda"
 
 
 def history(run: Path) -> np.ndarray:
@@ -165,13 +229,14 @@ def test_ctrl_c_saves_the_run_of_several_processes(torchrun, tmp_path: Path, cli
     assert len(history(tmp_path / "run")) == steps + 2
 
 
-def test_a_mistake_is_told_once(torchrun, tmp_path: Path) -> None:
+def test_a_mistake_is_told_once(torchrun, tmp_path: Path, cache: Path) -> None:
     result = torchrun(3, "-m", "dcgan_lib", "train", *SMALL, *PLAIN, "--out", "run")
     message = (
         "dcgan_lib: A batch of 16 does not go round among 3 processes: choose a batch_size that is a multiple of 3"
     )
     assert result.stderr.count(message) == 1
     assert not (tmp_path / "run").exists()
+    assert not cache.exists()  # nor was a picture decoded
 
 
 def test_alone_nothing_changes() -> None:
