@@ -4,6 +4,7 @@ Used by `python -m dcgan_lib`.
 """
 
 import contextlib
+import glob
 import io
 import json
 import os
@@ -164,8 +165,9 @@ class RunFolder:
 
     def _kept(self) -> list[tuple[int, Path]]:
         """The steps and files of the checkpoints before the newest, in no order."""
-        found = [(path.stem.removeprefix("checkpoint-"), path) for path in self.path.glob("checkpoint-*.pt")]
-        return [(int(number), path) for number, path in found if number.isdecimal() and path.is_file()]
+        paths = [self.path / name for name in glob.glob("checkpoint-*.pt", root_dir=self.path)]  # takes any folder
+        found = [(path.stem.removeprefix("checkpoint-"), path) for path in paths]
+        return [(int(number), path) for number, path in found if number.isdecimal() and os.path.isfile(path)]
 
     def _numbered(self, step: int) -> Path:
         return self.path / f"checkpoint-{step:07d}.pt"
