@@ -22,9 +22,11 @@ A_DAY = 24 * 3600
 
 
 def from_anywhere(data: str) -> str:
-    """The same pictures for a process that is started in another folder: their path from the root."""
-    kind, colon, path = data.partition(":")
-    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if path else data
+    """The same pictures for a process that is started in another folder: where they are, their path from the root."""
+    kind, _, path = data.partition(":")
+    whole = os.path.abspath(os.path.expanduser(path))
+    there = path and (os.path.exists(whole) or any(sign in path for sign in "*?["))
+    return f"{kind}:{whole}" if there else data
 
 
 @dataclass

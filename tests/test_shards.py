@@ -351,6 +351,16 @@ def test_the_next_batch_is_decoded_meanwhile(painted: Tensor, tmp_path: Path) ->
     assert torch.equal(second, painted[decoded[10:]])
 
 
+def test_no_picture_is_decoded_in_vain(painted: Tensor, tiny: Config, tmp_path: Path) -> None:
+    """Each of the discriminator's turns has an order of its own, and all of them are decoded ahead."""
+    pictures, decoded = load_pictures(write_shards(tmp_path / "s", painted, (20, 20, 20)), 16), []
+    decode = pictures.images._decode
+    pictures.images._decode = lambda number: decoded.append(number) or decode(number)
+    Trainer(tiny.replace(channels=3, d_steps=3), pictures).train(4)
+    pictures.images._pool.shutdown()
+    assert len(decoded) == 3 * 8 * (4 + 1)  # turns of 8 pictures, in four steps and for the next one
+
+
 def test_those_who_need_all_get_some(painted: Tensor, tmp_path: Path) -> None:
     given = load_pictures(write_shards(tmp_path / "s", painted, (20, 20, 20), torch.arange(60)), 16)
     some = given.in_memory(15)
