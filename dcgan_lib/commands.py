@@ -65,6 +65,8 @@ class Evaluate:
 
     run: Path
     """The folder that train wrote."""
+    data: str | None = None
+    """The pictures, where they have another name or place than when the run began."""
     n: int = 10_000
     """How many pictures to draw; at least 129, better 10,000."""
     seed: int = 0
@@ -80,8 +82,9 @@ class Evaluate:
     def main(self) -> None:
         generator, config = checkpoint.load_generator(self.run / GENERATOR)
         fake = denormalize(sample(generator, draw_z(self.n, config.latent_dim, self.seed)))
-        pictures = load_pictures(config.data, config.image_size, config.channels).in_memory()
-        print(json.dumps({"run": str(self.run), "data": config.data, **measure(fake, pictures)}))
+        data = self.data or config.data
+        pictures = load_pictures(data, config.image_size, config.channels).in_memory()
+        print(json.dumps({"run": str(self.run), "data": data, **measure(fake, pictures)}))
 
 
 def parse(args: list[str]) -> Train | Sample | Evaluate:

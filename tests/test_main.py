@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,11 +45,15 @@ def test_sample(cli: Cli, run: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.array(grid)[1:17, 1:17].transpose(2, 0, 1), a[0])
 
 
-def test_evaluate(cli: Cli, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate(cli: Cli, run: Path, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "load_classifier", functools.partial(load_classifier, steps=2))
     status, out, _ = cli("evaluate", "--run", run, "--n", "130")
     assert (status, out.count("\n")) == (0, 1)
     result = json.loads(out)
+    assert (result["data"], result["data"].startswith("folder:")) == (f"folder:{album}", True)
+    shutil.copytree(album, moved := tmp_path / "moved")
+    _, out, _ = cli("evaluate", "--run", run, "--n", "130", "--data", f"folder:{moved}")
+    assert json.loads(out) == result | {"data": f"folder:{moved}"}
     assert (result["run"], result["n_fake"], result["n_real"]) == (str(run), 130, 135)
     assert result["fid"] > 0
 
