@@ -122,8 +122,9 @@ def main() -> None:
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     if "textbook_step" not in result:
         result["textbook_step"] = textbook_seconds(paper, large)
+        result["textbook_steps"] = int(MINUTES * 60 / result["textbook_step"])
     result.setdefault("machine", machine(choose_device(paper.device)))
-    steps = result.setdefault("textbook_steps", int(MINUTES * 60 / result["textbook_step"]))
+    steps = result["textbook_steps"]
     FILE.write_text(json.dumps(result, indent=1) + "\n")
     judge_large, judge_small = Judge(classifier, large), Judge(classifier, small)
     preset = Config.laptop(data=options.data, device="cpu")
