@@ -39,8 +39,8 @@ def team() -> Iterator[None]:
     Of several processes that fail, the first alone raises its error; the others leave with status 2, silently.
 
     Raises:
-        InputError: torchrun's variables are not whole, another process is gone or out of reach, somebody has pressed
-            Ctrl-C outside of `interrupt.stop_button`.
+        InputError: torchrun's variables are not whole, another process is gone or out of reach, or somebody has
+            pressed Ctrl-C outside of `interrupt.stop_button`.
     """
     if not dist.is_torchelastic_launched():
         yield
