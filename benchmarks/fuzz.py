@@ -305,8 +305,9 @@ def fuzz(target: str, examples: int, start: int | None = None) -> None:
             with patch.dict(os.environ, places), patch("urllib.request.urlopen", side_effect=OSError("no network")):
                 see(folder, example)
         finally:
-            os.chdir(before)
+            os.chdir(folder.parent)  # the events of rmtree tell bare names
             shutil.rmtree(folder)
+            os.chdir(before)
 
     (check if start is None else seed(start)(check))()
 
@@ -344,7 +345,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=TARGETS)
     options = parser.parse_args()
-    os.environ |= {"TQDM_DISABLE": "1", "DCGAN_HEADLESS": "1"}
+    own = {"HYPOTHESIS_STORAGE_DIRECTORY": str(Path(tempfile.gettempdir(), "hypothesis"))}
+    os.environ |= {"TQDM_DISABLE": "1", "DCGAN_HEADLESS": "1", **own}
     sys.dont_write_bytecode = True
     outside = watch_writes(os.path.realpath(tempfile.gettempdir()))
     failed, tried = 0, 0

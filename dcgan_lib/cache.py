@@ -19,6 +19,8 @@ from dcgan_lib.writing import UNFINISHED
 
 Bad = dict[int, tuple[Path, str]]
 """For each number of a picture that cannot be read, its file and what is wrong with it."""
+NO_ARRAY = (ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError, TokenError)
+"""What NumPy lets through where a file is cut short, or something else."""
 
 
 def read(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None] | None:
@@ -51,7 +53,7 @@ def open_array(path: Path) -> np.ndarray | None:
         return None
     except OSError as error:
         raise InputError(_refusal(path, error, "read")) from error
-    except (ValueError, EOFError, SyntaxError, TypeError, RecursionError, TokenError):  # cut short, or something else
+    except NO_ARRAY:
         return None
 
 

@@ -56,6 +56,7 @@ BROKEN = {
     "noise in the header": lambda path: path.write_bytes(
         path.read_bytes()[:10] + b"{[(" * 30 + path.read_bytes()[100:]
     ),
+    "a length below zero": lambda path: path.write_bytes(path.read_bytes().replace(b"(6, 3, ", b"(6, -3,", 1)),
     "another size": lambda path: np.save(path, np.zeros((6, 3, 8, 8), np.uint8)),
     "another type": lambda path: np.save(path, np.zeros(SHAPE, np.float32)),
     "another number": lambda path: np.save(path, np.zeros((5, *SHAPE[1:]), np.uint8)),
