@@ -3,11 +3,11 @@
 Taught in notebooks/02_data.ipynb.
 """
 
-import errno
 import os
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +18,18 @@ from torchvision.transforms import functional as transforms
 from dcgan_lib import cache
 from dcgan_lib.config import Config, InputError, cache_root
 from dcgan_lib.decode import decode, to_mode
-from dcgan_lib.files import READING_ERRORS, reason, require_room
-from dcgan_lib.pictures import PictureSet, denormalize, normalize, require_pictures, require_same
+from dcgan_lib.files import READING_ERRORS, from_system, reason, require_room
+from dcgan_lib.pictures import PictureSet, denormalize, normalize, require_pictures
 from dcgan_lib.progress import progress
 from dcgan_lib.shards import SHARDS, open_shards
 from dcgan_lib.sources import Source, find_source
 
-__all__ = [
-    "PictureSet",
-    "decode",
-    "denormalize",
-    "load_pictures",
-    "normalize",
-    "require_pictures",
-    "require_same",
-    "to_mode",
-]
+__all__ = ["PictureSet", "decode", "denormalize", "load_pictures", "normalize", "require_pictures", "to_mode"]
 
 CACHE_VERSION = 1
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""
 CHUNK = 256
 LARGEST = 4096
-FAULTS = (None, errno.EINVAL, errno.EOVERFLOW)
-"""The system's numbers of errors that are the file's own: none, and where it sends its reader to no place in a file."""
 
 
 def load_pictures(name: str = "faces", image_size: int = 64, channels: int | None = None) -> PictureSet:
@@ -59,7 +48,7 @@ def load_pictures(name: str = "faces", image_size: int = 64, channels: int | Non
             broken than `skipped.MOST_SKIPPED` allows, or the cache cannot be written.
     """
     Config(data=name, channels=channels)  # what holds for a run holds here too, but for the size
-    if type(image_size) is not int or not 1 <= image_size <= LARGEST:
+    if not isinstance(image_size, Integral) or not 1 <= image_size <= LARGEST:
         raise InputError(
             f"image_size must be a whole number from 1 to {LARGEST}, and {image_size!r} is not: change its value."
         )
@@ -99,7 +88,7 @@ def _fill(images: np.ndarray, source: Source, image_size: int, channels: int) ->
                 if not source.paths:
                     raise InputError(f"{source.name} cannot be read ({reason(None, error)}): get it anew.") from error
                 path = source.paths[number]
-                if getattr(error, "errno", None) not in FAULTS:  # and perhaps there is none tomorrow: nothing to cache
+                if from_system(error):  # perhaps there is none tomorrow: nothing to cache
                     raise InputError(f"{path} cannot be read ({reason(path, error)}): change that.") from error
                 bad[number] = path, reason(path, error)
         return len(numbers)

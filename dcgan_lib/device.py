@@ -1,14 +1,10 @@
 """Where a run computes, in which precision, and how its pictures get there."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from dcgan_lib.config import Config, InputError
-from dcgan_lib.endings import NO_MEMORY
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -51,19 +47,6 @@ def adam(network: nn.Module, config: Config) -> Adam:
     """The config's Adam for a network that is on its device: one pass over the weights where that one can."""
     fused = next(network.parameters()).device.type in ("cpu", "cuda")  # elsewhere a dozen passes
     return Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=fused)
-
-
-@contextmanager
-def room() -> Iterator[None]:
-    """Raises InputError where the networks that are made in the block do not fit into the memory."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in NO_MEMORY):
-            raise
-        raise InputError(
-            "These networks do not fit into the memory: choose a smaller g_width, d_width, latent_dim or image_size."
-        ) from error
 
 
 def resident(images: Tensor, device: torch.device) -> Tensor:

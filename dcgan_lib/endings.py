@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable
 
 from dcgan_lib.config import InputError
+from dcgan_lib.memory import lacks_memory
 from dcgan_lib.terminal import printable
 
 FLAG = "--traceback"
 MISTAKE, BUG, STOPPED, UNHEARD = 2, 1, 130, 141
 """Exit statuses: a mistake that the reader can mend, a mistake of ours, and, as shells count them, Ctrl-C and a pipe
 that nobody reads."""
-NO_MEMORY = ("not enough memory", "allocate memory", "out of memory", "Storage size calculation overflowed")
-"""What torch says, in a RuntimeError, where a tensor is too large."""
 
 
 def run(act: Callable[[list[str]], None], words: list[str]) -> int:
@@ -49,7 +48,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return MISTAKE, str(error)
     if isinstance(error, KeyboardInterrupt):
         return STOPPED, "Stopped before there was anything to save."
-    if isinstance(error, MemoryError) or isinstance(error, RuntimeError) and any(sign in words for sign in NO_MEMORY):
+    if lacks_memory(error):
         return MISTAKE, "This does not fit into the memory: choose a smaller size, width, batch_size or --n."
     if isinstance(error, OSError):
         if error.errno == errno.ENOSPC:  # whatever writes a file makes it an InputError

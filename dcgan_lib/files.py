@@ -1,8 +1,9 @@
 """The reader's own picture files: found below a folder, and opened without trusting what is in them.
 
-Used by `sources`, `data` and `checkpoint`.
+Used by `sources`, `data`, `places` and `checkpoint`.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -100,6 +101,11 @@ def require_room(image: Image.Image, image_size: int) -> None:
     short, long = sorted(image.size)
     if long * image_size * image_size > MOST_PIXELS * short:
         raise ValueError(f"{image.width}x{image.height} is too long and thin to be resized to {image_size} pixels")
+
+
+def from_system(error: BaseException) -> bool:
+    """Whether the system refused a file, and may not tomorrow: a broken one only sends its reader to no place in it."""
+    return getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW)
 
 
 def reason(path: Path | None, error: BaseException) -> str:

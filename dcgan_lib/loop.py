@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from dcgan_lib import parallel
@@ -27,12 +28,12 @@ def run(
     on_progress: Callable[["Trainer"], Any] | None,
 ) -> None:
     """`Trainer.train`, with its arguments and errors."""
-    whole = steps is None or isinstance(steps, int) and steps >= 0
-    positive = seconds is None or isinstance(seconds, int | float) and seconds >= 0  # which NaN is not
+    whole = steps is None or isinstance(steps, Integral) and steps >= 0
+    positive = seconds is None or isinstance(seconds, Real) and seconds >= 0  # which NaN is not
     for name, value, ok, rule in (
         ("steps", steps, whole, "a whole number, 0 or more"),
         ("seconds", seconds, positive, "a number, 0 or more"),
-        ("every", every, isinstance(every, int) and every >= 1, "a whole number, 1 or more"),
+        ("every", every, isinstance(every, Integral) and every >= 1, "a whole number, 1 or more"),
     ):
         if not ok:
             raise InputError(f"{name} must be {rule}, and {value!r} is not: change its value.")

@@ -5,8 +5,6 @@ Taught in notebooks/02_data.ipynb.
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +58,7 @@ class PictureSet:
         """
         chosen = torch.arange(min(len(self), 256)) * len(self) // min(len(self), 256)
         pixels = self.images[chosen].cpu().flatten(1)
-        return torch.cat([torch.tensor([len(self)]), pixels.sum(1) / pixels.shape[1]]).double()
+        return torch.cat([torch.tensor([len(self)]), pixels.sum(1).double() / pixels.shape[1]])
 
     @property
     def channels(self) -> int:
@@ -112,21 +110,6 @@ def require_pictures(pictures: PictureSet, config: Config) -> None:
         raise InputError(
             f"{pictures.name} has {len(pictures)} pictures, fewer than one batch of {config.batch_size}: "
             "choose a smaller batch_size or add pictures."
-        )
-
-
-def require_same(path: Path | str, saved: Any, pictures: PictureSet) -> None:
-    """Raises InputError where the signature in a checkpoint, which early ones have not, is not these pictures'.
-
-    Processors and versions of PIL round differently, so half a grey level is no difference.
-    """
-    if saved is None:
-        return
-    ours = pictures.signature
-    if not isinstance(saved, Tensor) or saved.shape != ours.shape or (saved - ours).abs().max() >= 0.5:
-        raise InputError(
-            f"{path} was trained on other pictures than {pictures.name} holds now, so it cannot go on as the same run: "
-            "bring back those, or start a new run."
         )
 
 

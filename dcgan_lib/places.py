@@ -3,7 +3,6 @@
 Used by `shards`.
 """
 
-import errno
 import fnmatch
 import glob
 import hashlib
@@ -17,7 +16,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib import cache
 from dcgan_lib.config import InputError, cache_root
-from dcgan_lib.files import READING_ERRORS, reason
+from dcgan_lib.files import READING_ERRORS, from_system, reason
 from dcgan_lib.progress import progress
 from dcgan_lib.terminal import printable
 from dcgan_lib.writing import write_file
@@ -77,8 +76,7 @@ def find_places(paths: list[Path]) -> np.ndarray:
 
 def refusal(what: str, path: Path | None, error: BaseException) -> InputError:
     """What to say of a tar file, or of a picture in one, that cannot be read."""
-    from_system = getattr(error, "errno", None) not in (None, errno.EINVAL, errno.EOVERFLOW)  # these: a place too far
-    advice = "change that" if from_system else "write this shard anew"
+    advice = "change that" if from_system(error) else "write this shard anew"
     return InputError(f"{what} ({reason(path, error)}): {advice}.")
 
 

@@ -50,7 +50,7 @@ class Session:
         self.trainer = trainer
         self.past: list[PastRun] = []
         self._begin = {name: copy.deepcopy(getattr(trainer, name).state_dict()) for name in STATEFUL}
-        self._begin_rows = trainer.history.rows.clone()
+        self._begin_rows, self._begin_guard = trainer.history.rows.clone(), copy.copy(trainer.guard)
         self._real_spread = spread(normalize(trainer.pictures.images[:512])) or 1.0
         self._forget()
 
@@ -148,7 +148,7 @@ class Session:
             del self.past[MOST_PAST:]
         for name in STATEFUL:
             getattr(trainer, name).load_state_dict(copy.deepcopy(self._begin[name]))  # an optimiser keeps what it gets
-        trainer.history = History(self._begin_rows.clone())
+        trainer.history, trainer.guard = History(self._begin_rows.clone()), copy.copy(self._begin_guard)
         self._forget()
         return run
 

@@ -111,9 +111,10 @@ class Train:
                 written = (printable(str(path)) for path in folder.written())
                 print(f"{trainer.steps_done} steps done. Written:", *written, sep="\n  ")
         except Diverged:
-            if not first:
+            if first:
+                folder.save_history(trainer)
+            else:
                 parallel.wait_for_first()  # it knows the last good checkpoint, and tells
-            folder.save_history(trainer)
             raise
 
     def _load(self, folder: RunFolder) -> Trainer:
@@ -123,6 +124,7 @@ class Train:
             InputError: there is none, or the options would make it another one.
         """
         old, new = folder.config(), self.config
+        old = old.replace(data=from_anywhere(old.data))
         changed = [field.name for field in fields(Config) if getattr(new, field.name) != getattr(old, field.name)]
         differences = {name: f"{name} was {getattr(old, name)} and would be {getattr(new, name)}" for name in changed}
         if fixed := [name for name in changed if name not in (*STEERABLE, *MOVABLE)]:

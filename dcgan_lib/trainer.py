@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from dcgan_lib import checkpoint, loop, parallel
 from dcgan_lib.batch_norm import synchronise
 from dcgan_lib.config import Config
-from dcgan_lib.data import PictureSet, load_pictures, require_pictures, require_same
-from dcgan_lib.device import adam, choose_device, choose_dtype, resident, room, send
+from dcgan_lib.data import PictureSet, load_pictures, require_pictures
+from dcgan_lib.device import adam, choose_device, choose_dtype, resident, send
 from dcgan_lib.divergence import Guard
 from dcgan_lib.history import History
+from dcgan_lib.memory import room
 from dcgan_lib.networks import build_networks
 from dcgan_lib.rng import rng
 from dcgan_lib.sampling import draw_z, sample
 from dcgan_lib.training import Part, step_parts, train_step
-from dcgan_lib.verify import require_changeable, require_fit
+from dcgan_lib.verify import require_changeable, require_fit, require_same
 
 STATEFUL = ("generator", "discriminator", "g_optimizer", "d_optimizer")
 """What of a trainer a checkpoint holds, besides its config and history."""
@@ -110,13 +111,11 @@ class Trainer:
             Diverged: a loss is not finite; an accelerator's are looked at every 50 steps.
         """
         config = self.config
-        betas = config.beta1, config.beta2
-        self.g_optimizer.param_groups[0].update(lr=config.lr * heat, betas=betas)
-        self.d_optimizer.param_groups[0].update(lr=(config.d_lr or config.lr) * heat, betas=betas)
+        for optimizer, lr in ((self.g_optimizer, config.lr), (self.d_optimizer, config.d_lr or config.lr)):
+            optimizer.param_groups[0].update(lr=lr * heat, betas=(config.beta1, config.beta2))
         g_optimizer = self.g_optimizer if player != "discriminator" else None
         d_optimizer = self.d_optimizer if player != "generator" else None
         networks = [player.train() for player in self._players]
-        self.guard.before_step()
         options = {"dtype": self.dtype, "real_label": 1 - config.label_smoothing}
         for turn in range(1, config.d_steps if d_optimizer else 1):
             train_step(*networks, None, d_optimizer, *self._draw(turn), **options)
@@ -132,6 +131,7 @@ class Trainer:
         seed = config.seed + turn * 2**63  # seeds are smaller, so these are nobody's
         real = self._near.batch(config.batch_size, seed, step, self.device, self._rows)
         z = torch.randn(config.batch_size, config.latent_dim, generator=rng(seed, "z", step))
+        self.guard.before_step()  # what fails before this has changed nothing
         return real, send(z[self._rows], self.device)
 
     def train(

@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from dcgan_lib.config import InputError
 from dcgan_lib.history import COLUMNS
+from dcgan_lib.pictures import PictureSet
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 NEEDED = {"params", "lr", "betas", "eps", "weight_decay"}
@@ -48,6 +49,19 @@ def require_fit(path: Path | str, state: dict[str, Any], targets: dict[str, Any]
         refuse(path, "history", BROKEN)
     if bool(len(rows)) != any(state[name]["state"] for name, target in targets.items() if isinstance(target, Adam)):
         refuse(path, "history", f"its {len(rows)} steps are not those that the optimisers have taken")
+
+
+def require_same(path: Path | str, saved: Any, pictures: PictureSet) -> None:
+    """Raises InputError where the signature in a checkpoint, which early ones have not, is not these pictures'.
+
+    Processors and versions of PIL round differently, so half a grey level is no difference.
+    """
+    ours = pictures.signature
+    if saved is not None and (_tensor_fault(ours, saved) or (saved - ours).abs().max() >= 0.5):
+        raise InputError(
+            f"{path} was trained on other pictures than {pictures.name} holds now, so it cannot go on as the same run: "
+            "bring back those, or start a new run."
+        )
 
 
 def require_changeable(changes: Iterable[str], free: tuple[str, ...]) -> None:

@@ -271,6 +271,8 @@ STATE = {
     ),
     "NaN in the history": (replaced("history", by=poisoned(float("nan"))), f"{MISFIT}(history: {BROKEN_DOWN}"),
     "pictures of text": (within("pictures", value="x"), "was trained on other pictures than noise holds now"),
+    "NaN for pictures": (replaced("pictures", by=poisoned(float("nan"))), "was trained on other pictures than noise"),
+    "sparse pictures": (replaced("pictures", by=lambda t: t.to_sparse()), "was trained on other pictures than noise"),
     "history of text": (within("history", value="x"), f"{MISFIT}(history: it is not a table of 5 columns)"),
     "history of 4 columns": (within("history", value=torch.ones(2, 4)), f"{MISFIT}(history: it is not a table of 5"),
     "history without columns": (within("history", value=torch.ones(5)), f"{MISFIT}(history: it is not a table of 5"),

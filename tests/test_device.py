@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from dcgan_lib.config import InputError
-from dcgan_lib.device import choose_device, choose_dtype, resident, room, send
+from dcgan_lib.device import choose_device, choose_dtype, resident, send
+from dcgan_lib.memory import room
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 

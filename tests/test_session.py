@@ -12,6 +12,7 @@ from PIL import Image
 from dcgan_lib import session as session_module
 from dcgan_lib.config import Config, InputError
 from dcgan_lib.data import PictureSet
+from dcgan_lib.divergence import Diverged
 from dcgan_lib.grids import grid
 from dcgan_lib.history import History
 from dcgan_lib.judge import VERDICTS
@@ -228,6 +229,23 @@ def test_reset_goes_back_bit_for_bit(tiny: Config, pictures: PictureSet, tmp_pat
         random.random(), torch.rand(3)  # the reader's own random numbers play no part
         session.advance(4)
         assert_same(trainer, straight)
+
+
+def test_a_reset_mends_half_a_step(tiny: Config, pictures: PictureSet, tmp_path: Path) -> None:
+    """As a second press of the stop button leaves it; what the trainer knew of its last checkpoint is known again."""
+    trainer = Trainer(tiny, pictures)
+    trainer.guard.saved("the first.pt", 0)
+    session = Session(trainer)
+    session.advance(1)
+    parts = trainer.parts()
+    next(parts), next(parts), next(parts)
+    parts.close()
+    session.reset()
+    trainer.save(tmp_path / "another.pt")
+    session.reset()
+    trainer.generator.state_dict()["layers.0.weight"].fill_(float("nan"))
+    with pytest.raises(Diverged, match="go on from its last good checkpoint, the first.pt"):
+        trainer.save(tmp_path / "run.pt")
 
 
 def test_reset_keeps_the_controls(session: Session) -> None:

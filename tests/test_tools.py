@@ -180,6 +180,17 @@ def test_hash_changes_with_the_cells(tree: Path, part: str) -> None:
     assert rules.source_hash(notebook, tree) != before
 
 
+def test_floats_are_those_of_one_thread(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    asks = new_code_cell("import os; print(os.environ['OMP_NUM_THREADS'])")
+    paths = [
+        write(tree, new_code_cell(BOOTSTRAP), asks, name=n) for n in ("00_a.ipynb", notebooks.MEASURES_THE_MACHINE)
+    ]
+    assert list(notebooks.outputs(tree, [], False)) == []
+    said = [json.loads(path.read_text())["cells"][1]["outputs"][0]["text"] for path in paths]
+    assert said == [["1\n"], ["3\n"]]
+
+
 @pytest.mark.parametrize("place", ["widgets", "execution", "count", "id"])
 def test_what_an_editor_leaves_is_found(tree: Path, place: str) -> None:
     path = write(tree, new_code_cell(BOOTSTRAP), new_code_cell("1"))

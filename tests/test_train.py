@@ -196,6 +196,15 @@ def test_a_run_goes_on_from_anywhere(cli: Cli, train: list[str], tmp_path: Path,
     assert cli("train", "--resume", "--steps=2", "--out", "run")[0] == 0
 
 
+def test_a_relative_folder_of_an_earlier_version(cli: Cli, train: list[str], tmp_path: Path, album: Path, monkeypatch):
+    monkeypatch.chdir(album.parent)
+    train[train.index("--data") + 1] = f"folder:{album.name}"
+    with monkeypatch.context() as patch:
+        patch.setattr("dcgan_lib.train.from_anywhere", lambda data: data)
+        assert cli(*train, "--steps=1", "--out", tmp_path / "run")[0] == 0
+    assert cli("train", "--resume", "--steps=2", "--out", tmp_path / "run")[0] == 0
+
+
 def read(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

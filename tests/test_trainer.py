@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -241,6 +242,12 @@ OUT_OF_RANGE = [
 ]
 
 
+def test_numpys_numbers_are_numbers(tiny: Config, pictures: PictureSet) -> None:
+    trainer = Trainer(tiny, pictures)
+    trainer.train(steps=np.int64(1), seconds=np.float32(60), every=np.int32(1))
+    assert trainer.steps_done == 1
+
+
 @pytest.mark.parametrize(("options", "message"), OUT_OF_RANGE, ids=[str(options) for options, _ in OUT_OF_RANGE])
 def test_length_out_of_range(tiny: Config, pictures: PictureSet, refused, options: dict, message: str) -> None:
     assert refused(lambda: Trainer(tiny, pictures).train(**options)) == f"{message}: change its value."
@@ -360,3 +367,18 @@ def test_half_a_step_is_not_saved(tiny: Config, pictures: PictureSet, tmp_path: 
     trainer.step()
     trainer.save(path)
     assert Trainer.load(path, pictures).steps_done == 3
+
+
+def test_a_picture_that_cannot_be_read_leaves_the_step_whole(
+    tiny: Config, pictures: PictureSet, tmp_path: Path
+) -> None:
+    def refuse(turn: int = 0) -> None:
+        raise InputError("The picture cannot be read.")
+
+    trainer = Trainer(tiny, pictures)
+    trainer.train(2)
+    object.__setattr__(trainer._near, "batch", lambda *_: refuse())
+    with pytest.raises(InputError, match="cannot be read"):
+        trainer.step()
+    trainer.save(tmp_path / "run.pt")
+    assert Trainer.load(tmp_path / "run.pt", pictures).steps_done == 2
