@@ -9,16 +9,13 @@ SECONDS = 60
 HOURS = 1
 KILLS = 50
 FUZZ_SECONDS = 60
-WIDGET_TESTS = $(addprefix tests/test_,$(addsuffix .py,board controls explore judge lab latent panel past session ticker watch))
+WORKERS = 2
+WIDGET_TESTS = tests/lab tests/viz
 
 # No display, no browser to open: the address is printed either way. JupyterLab asks root for a flag of its own.
 LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks \
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
-
-# The browser gets a core of its own: torch's threads wait for each other, and on two cores a step took twice as long.
-SHARE = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$$($(VENV_PYTHON) -c \
-  'import psutil; print(max(1, (psutil.cpu_count(logical=False) or 2) - 1))')}
 
 .PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas clean remake
 
@@ -28,11 +25,11 @@ help: ## list these commands
 setup: $(STAMP) ## only install: .venv with the tested versions (PYTHON=/path/to/python picks the interpreter)
 
 lab: $(STAMP) ## open JupyterLab on the notebooks; prints its address
-	@$(SHARE) $(VENV_PYTHON) -m jupyterlab $(LAB_FLAGS) $(LAB_ARGS)
+	@$(VENV_PYTHON) -m jupyterlab $(LAB_FLAGS) $(LAB_ARGS)
 
-test: $(STAMP) ## run the unit tests, then every notebook
-	$(VENV_PYTHON) -m pytest
-	$(VENV_PYTHON) -m pytest --nbval-lax notebooks/ app/
+test: $(STAMP) ## run the unit tests, then every notebook, in two processes each (WORKERS=2)
+	$(VENV_PYTHON) -m pytest -n $(WORKERS)
+	$(VENV_PYTHON) -m pytest -n $(WORKERS) --nbval-lax notebooks/ app/
 
 test-colab: $(STAMP) ## run the tests of the widgets with the Jupyter packages that Colab ships
 	@$(VENV_PYTHON) tools/colab_env.py
@@ -40,11 +37,11 @@ test-colab: $(STAMP) ## run the tests of the widgets with the Jupyter packages t
 
 test-browser: $(STAMP) ## use notebooks 00, 07 and 08 in a real browser (Chromium)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright || true
-	@$(SHARE) $(VENV_PYTHON) tools/browser_test.py
+	@$(VENV_PYTHON) tools/browser_test.py
 
 voila: $(STAMP) ## serve the live lab as an app, for a classroom (VOILA_ARGS=--Voila.ip=0.0.0.0 opens it to the network)
 	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt voila
-	@$(SHARE) $(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
+	@$(VENV_PYTHON) -m voila app/live_lab.ipynb --no-browser --Voila.ip=127.0.0.1 $(VOILA_ARGS)
 
 train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) and name the pictures it left
 	$(VENV_PYTHON) -m dcgan_lib train --preset laptop --data faces --seconds $(SECONDS)

@@ -8,6 +8,8 @@ import pytest
 os.environ.setdefault("DCGAN_PRESET", "ci")
 os.environ.setdefault("DCGAN_HEADLESS", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
+# Before torch is imported: floats depend on the number of threads, and processes side by side would fight for cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CELL_SECONDS = 300
 

@@ -1,8 +1,9 @@
-"""Records runs that were spoiled on purpose, for the thresholds of `dcgan_lib.judge` and for their test.
+"""Records runs that were spoiled on purpose, for the thresholds of `dcgan_lib.lab.verdict` and for their test.
 
     python benchmarks/judged_runs.py
 
-Writes tests/judged_runs.npz: for each run its history and its looks. Takes about six minutes on one 2.5 GHz core.
+Writes tests/lab/judged_runs.npz: for each run its history and the statistics of its samples. Takes about six minutes on
+one 2.5 GHz core.
 """
 
 from contextlib import suppress
@@ -11,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from dcgan_lib.config import Config
-from dcgan_lib.data import load_pictures
-from dcgan_lib.divergence import Diverged
-from dcgan_lib.progress import progress
-from dcgan_lib.session import Session
+from dcgan_lib.data.loading import load_images
+from dcgan_lib.history import Diverged
+from dcgan_lib.lab.session import Session
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.utils.console import progress
 
 STEPS = 150
-FILE = Path(__file__).parent.parent / "tests" / "judged_runs.npz"
+FILE = Path(__file__).parent.parent / "tests" / "lab" / "judged_runs.npz"
 CHOSEN_ON = [  # the thresholds were chosen while looking at these
     ("balanced", {}),
     ("balanced", {"lr": 1e-3, "seed": 1}),
@@ -57,13 +58,13 @@ def main() -> None:
     for part, runs in (("chosen", CHOSEN_ON), ("tested", TESTED_ON)):
         for number, (kind, changes) in enumerate(progress(runs, desc=part)):
             config = Config.laptop(**changes)
-            session = Session(Trainer(config, load_pictures(config.data, config.image_size, config.channels)))
+            session = Session(Trainer(config, load_images(config.data, config.image_size, config.channels)))
             with suppress(Diverged):  # some are meant to
                 session.advance(STEPS)
             name = f"{part}/{kind}/{number}"
             arrays[f"{name}/history"] = session.trainer.history.rows.numpy().astype(np.float16)
-            arrays[f"{name}/looks"] = np.array(session.looks, dtype=np.float32)
-            print(name, changes, session.verdict().kind, flush=True)
+            arrays[f"{name}/looks"] = np.array(session.samples, dtype=np.float32)
+            print(name, changes, session.verdict(), flush=True)
     np.savez_compressed(FILE, **arrays)
 
 

@@ -19,9 +19,9 @@ from torch import nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader
 
-from dcgan_lib.data import load_pictures, normalize
+from dcgan_lib.data import load_images, normalize
 from dcgan_lib.networks import Discriminator, Generator
-from dcgan_lib.progress import progress
+from dcgan_lib.utils.console import progress
 
 COLUMNS = ("loss", "step", "d_loss", "g_loss", "fake_logit", "g_gradient")
 BATCH = 64
@@ -29,7 +29,7 @@ BATCH = 64
 
 def run(logits: bool, seed: int, steps: int) -> Iterator[tuple[float, float, float, float]]:
     """Each step's d_loss, g_loss, mean logit of the fakes in the generator's turn, and norm of its gradient."""
-    pictures = load_pictures("mnist", 64)
+    dataset = load_images("mnist", 64)
     torch.manual_seed(seed)
     generator, discriminator = Generator(channels=1), Discriminator(channels=1)
     torch.randn(64, 100)  # the script draws its fixed z here; without it, later draws would differ
@@ -39,9 +39,9 @@ def run(logits: bool, seed: int, steps: int) -> Iterator[tuple[float, float, flo
     head = nn.Identity() if logits else nn.Sigmoid()
     g_optimizer, d_optimizer = (Adam(n.parameters(), 2e-4, (0.5, 0.999)) for n in (generator, discriminator))
     real_label, fake_label = torch.ones(BATCH), torch.zeros(BATCH)
-    batches = iter(DataLoader(range(len(pictures)), BATCH, shuffle=True, drop_last=True))
+    batches = iter(DataLoader(range(len(dataset)), BATCH, shuffle=True, drop_last=True))
     for _ in range(steps):
-        real = normalize(pictures.images[next(batches)])
+        real = normalize(dataset.images[next(batches)])
         d_optimizer.zero_grad()
         d_real_loss = loss(head(discriminator(real)), real_label)
         d_real_loss.backward()

@@ -5,7 +5,8 @@
 Writes quality.json beside this file; `make bench` puts it into RESULTS.md. The textbook loop is the
 paper's size with batches of 64, float32, BCELoss on a sigmoid. How many steps it does in ten minutes is measured with
 the loop itself; the steps are then taken in a faster order (cached pictures, no gradient that is thrown away, fused
-Adam, channels_last; float32 and BCELoss stay), which gives the same losses within rounding: see tests/test_ladder.py.
+Adam, channels_last; float32 and BCELoss stay), which gives the same losses within rounding: see
+tests/speed/test_textbook_loop.py.
 
 FID: 10,000 samples against 10,000 pictures, both shrunk to 32x32, features of one classifier.
 """
@@ -20,46 +21,43 @@ from statistics import median
 import torch
 
 from benchmarks.tables import machine, table
-from dcgan_lib.classifier import Classifier, classify, load_classifier
 from dcgan_lib.config import Config
-from dcgan_lib.data import PictureSet, denormalize, load_pictures
-from dcgan_lib.device import choose_device
-from dcgan_lib.ladder import TEXTBOOK, Loop, Rung
-from dcgan_lib.metrics import fid
-from dcgan_lib.progress import progress
-from dcgan_lib.sampling import draw_z, sample
-from dcgan_lib.sources import find_source
+from dcgan_lib.data import ImageDataset, denormalize, load_images
+from dcgan_lib.metrics.classifier import Classifier, classify, load_classifier
+from dcgan_lib.metrics.scores import fid
+from dcgan_lib.sampling import sample, sample_latents
+from dcgan_lib.speed.textbook_loop import TEXTBOOK, LoopOptions, TextbookLoop
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.utils.console import progress
+from dcgan_lib.utils.device import choose_device
 
 MINUTES = 10
 SAMPLES = 10_000
 LOST = 1e-6  # D(G(z)), averaged over the last 20 steps: BCELoss has no gradient left there
-QUICK = Rung(cached=True, quiet=True, frozen=True, fused=True, channels_last=True)
+QUICK = LoopOptions(cached=True, no_item_sync=True, frozen_discriminator=True, fused=True, channels_last=True)
 FILE = Path(__file__).with_suffix(".json")
 
 
 class Judge:
     """FID of generators against the same pictures, with the same features."""
 
-    def __init__(self, classifier: Classifier, pictures: PictureSet) -> None:
+    def __init__(self, classifier: Classifier, dataset: ImageDataset) -> None:
         self.classifier = classifier
-        self.real, _ = classify(classifier, pictures.images[:SAMPLES])
+        self.real, _ = classify(classifier, dataset.images[:SAMPLES])
 
     def __call__(self, generator: torch.nn.Module, latent_dim: int) -> float:
-        fake = denormalize(sample(generator, draw_z(SAMPLES, latent_dim, seed=0)))
+        fake = denormalize(sample(generator, sample_latents(SAMPLES, latent_dim, seed=0)))
         return round(fid(self.real, classify(self.classifier, fake)[0]), 3)
 
 
 def originals(name: str) -> torch.Tensor:
-    """The pictures as the files hold them, uint8 (N, C, H, W)."""
-    source = find_source(name)
-    return torch.stack([torch.frombuffer(bytearray(source.read(i).tobytes()), dtype=torch.uint8).view(1, 28, 28)
-                        for i in range(source.count)])  # fmt: skip
+    """The digits as the files hold them, uint8 (N, 1, 28, 28)."""
+    return load_images(name, 28).images
 
 
-def textbook_seconds(config: Config, pictures: PictureSet, steps: int = 30) -> float:
+def textbook_seconds(config: Config, dataset: ImageDataset, steps: int = 30) -> float:
     """Seconds a step of the textbook loop takes, workers and all."""
-    loop = Loop(TEXTBOOK, config, pictures, originals(config.data))
+    loop = TextbookLoop(TEXTBOOK, config, dataset, originals(config.data))
     loop.step()
     start = time.perf_counter()
     for _ in range(steps):
@@ -67,8 +65,8 @@ def textbook_seconds(config: Config, pictures: PictureSet, steps: int = 30) -> f
     return (time.perf_counter() - start) / steps
 
 
-def textbook(config: Config, pictures: PictureSet, judge: Judge, steps: int) -> dict:
-    loop = Loop(QUICK, config, pictures)
+def textbook(config: Config, dataset: ImageDataset, judge: Judge, steps: int) -> dict:
+    loop = TextbookLoop(QUICK, config, dataset)
     seen = []
     for _ in progress(range(steps), desc=f"textbook, seed {config.seed}"):
         seen.append(loop.step()[4].item())
@@ -76,9 +74,9 @@ def textbook(config: Config, pictures: PictureSet, judge: Judge, steps: int) -> 
     return {"seed": config.seed, "fid": judge(loop.generator, config.latent_dim), "lost": last < LOST}
 
 
-def laptop(config: Config, pictures: PictureSet, judge: Judge, every: int) -> dict:
+def laptop(config: Config, dataset: ImageDataset, judge: Judge, every: int) -> dict:
     """A whole run; FID every so many steps, off the clock."""
-    trainer, seconds, curve = Trainer(config, pictures), 0.0, []
+    trainer, seconds, curve = Trainer(config, dataset), 0.0, []
     while trainer.steps_done < config.steps:
         start = time.perf_counter()
         trainer.train(every)
@@ -116,7 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", default="mnist")
     options = parser.parse_args()
-    large, small = (load_pictures(options.data, size) for size in (64, 32))
+    large, small = (load_images(options.data, size) for size in (64, 32))
     paper = Config(data=options.data, batch_size=64, channels=large.channels, device="cpu")
     classifier = load_classifier(small)
     result = json.loads(FILE.read_text()) if FILE.exists() else {}

@@ -1,4 +1,4 @@
-"""The tables of `make bench`, each measured here and now: (a) to (g)."""
+"""The tables of `make bench`, each measured here and now: (a) to (g), and (i)."""
 
 import math
 import os
@@ -8,19 +8,19 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from statistics import linear_regression
+from statistics import linear_regression, median
 
 import torch
 
 from benchmarks.quality import originals
 from benchmarks.tables import table
-from dcgan_lib import parallel
 from dcgan_lib.config import Config
-from dcgan_lib.data import load_pictures
-from dcgan_lib.device import choose_device, choose_dtype
-from dcgan_lib.ladder import CHANGES, TEXTBOOK, Loop, ladder
-from dcgan_lib.speed import compare, matmul_speed, step_flops
+from dcgan_lib.data import load_images
+from dcgan_lib.speed.textbook_loop import CHANGES, TEXTBOOK, TextbookLoop, speedups
+from dcgan_lib.speed.timing import compare, matmul_speed, step_flops
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.utils import distributed
+from dcgan_lib.utils.device import choose_device, choose_dtype
 
 DATA = "mnist"
 
@@ -32,25 +32,24 @@ def per_second(config: Config, seconds: float) -> str:
 def end_to_end(config: Config) -> str:
     """(a) Ours against the textbook loop, data and all."""
     rows = []
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
+    dataset, files = load_images(DATA, 64), originals(DATA)
     for batch_size in (64, 128):
         sized = config.replace(batch_size=batch_size)
-        textbook, trainer = Loop(TEXTBOOK, sized, pictures, files), Trainer(sized, pictures)
-        theirs, ours = compare([textbook.step, trainer.step], trainer.device, seconds=10)
+        textbook, trainer = TextbookLoop(TEXTBOOK, sized, dataset, files), Trainer(sized, dataset)
+        theirs, ours = compare([textbook.step, trainer.step], seconds=10)
         rows.append((batch_size, per_second(sized, theirs), per_second(sized, ours), f"{theirs / ours:.1f}"))
     return table("(a) End to end", "batch | textbook, images/s | ours, images/s | ratio", rows)
 
 
-def rungs(config: Config) -> str:
+def changes(config: Config) -> str:
     """(b) Each change alone, on top of the textbook loop, and all before it together."""
     config = config.replace(batch_size=64)
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
-    climb = dict(ladder())
-    loops = {name: Loop(rung, config, pictures, files) for name, rung in climb.items()}
-    loops |= {f"{name} alone": Loop(TEXTBOOK.alone(name), config, pictures, files) for name in CHANGES[1:]}
+    dataset, files = load_images(DATA, 64), originals(DATA)
+    loops = {name: TextbookLoop(options, config, dataset, files) for name, options in speedups().items()}
+    loops |= {f"{name} alone": TextbookLoop(TEXTBOOK.alone(name), config, dataset, files) for name in CHANGES[1:]}
     again = "textbook, measured again"
-    loops[again] = Loop(TEXTBOOK, config, pictures, files)
-    times = compare([loop.step for loop in loops.values()], loops["textbook"].device, seconds=4)
+    loops[again] = TextbookLoop(TEXTBOOK, config, dataset, files)
+    times = compare([loop.step for loop in loops.values()], seconds=4)
     seconds = dict(zip(loops, times, strict=True))
     rows = [
         (name, per_second(config, seconds[name]), f"{seconds['textbook'] / seconds[name]:.2f}", "")
@@ -66,12 +65,12 @@ def rungs(config: Config) -> str:
 
 def ceiling(config: Config) -> str:
     """(c) Share of what the device does in a product of matrices."""
-    device, rows = choose_device(config.device), []
-    pictures = load_pictures(DATA, 64)
+    rows = []
+    dataset = load_images(DATA, 64)
     for precision in ("float32", "bfloat16"):
         sized = config.replace(precision=precision, channels=1)
         peak = matmul_speed(getattr(torch, precision), device, 8192 if device.type == "cuda" else 2048)
-        (seconds,) = compare([Trainer(sized, pictures).step], device, seconds=8)
+        (seconds,) = compare([Trainer(sized, dataset).step], seconds=8)
         speed = step_flops(sized) / seconds
         used = "used" if choose_dtype("auto", device) == getattr(torch, precision) else ""
         rows.append((precision, used, f"{peak / 1e9:,.0f}", f"{speed / 1e9:,.0f}", f"{speed / peak:.0%}"))
@@ -83,15 +82,15 @@ def ceiling(config: Config) -> str:
 def data_path(config: Config) -> str:
     """(d) Pictures a second, without any network; and a step with and without its data."""
     sized = config.replace(batch_size=64)
-    pictures, files = load_pictures(DATA, 64), originals(DATA)
-    decoding, cached = (Loop(replace(TEXTBOOK, cached=c), sized, pictures, files) for c in (False, True))
+    dataset, files = load_images(DATA, 64), originals(DATA)
+    decoding, cached = (TextbookLoop(replace(TEXTBOOK, cached=c), sized, dataset, files) for c in (False, True))
     device = cached.device
-    slow, fast = compare([lambda: next(decoding._batches), lambda: next(cached._batches)], device, seconds=3)
-    trainer = Trainer(config, pictures)
+    slow, fast = compare([lambda: next(decoding.batches).to(device), lambda: next(cached.batches)], seconds=3)
+    trainer = Trainer(config, dataset)
     same = trainer._draw()
-    steps = Trainer(config, pictures)
+    steps = Trainer(config, dataset)
     steps._draw = lambda turn=0: same
-    with_data, without = compare([trainer.step, steps.step], device, seconds=8)
+    with_data, without = compare([trainer.step, steps.step], seconds=8)
     rows = [
         ("pictures/s: PIL in two workers, from the cache", per_second(sized, slow), per_second(sized, fast),
          f"{slow / fast:.0f}"),
@@ -103,7 +102,7 @@ def data_path(config: Config) -> str:
 
 def costs(config: Config) -> str:
     """(e) How the time of a step grows; the exponent is the slope of the straight line through the logarithms."""
-    device, rows = choose_device(config.device), []
+    rows = []
     for name, values, base in (
         ("batch_size", (16, 32, 64, 128), config),
         ("width", (16, 32, 64, 128), config.replace(batch_size=32)),
@@ -113,8 +112,8 @@ def costs(config: Config) -> str:
         for value in values:
             changes = {"g_width": value, "d_width": value} if name == "width" else {name: value}
             changed = base.replace(data="faces", **changes)
-            steps.append(Trainer(changed, load_pictures("faces", changed.image_size)).step)
-        seconds = compare(steps, device, seconds=1.5)
+            steps.append(Trainer(changed, load_images("faces", changed.image_size)).step)
+        seconds = compare(steps, seconds=1.5)
         slope = linear_regression(*([math.log(v) for v in column] for column in (values, seconds))).slope
         times = ", ".join(f"{v}: {t * 1e3:,.0f}" for v, t in zip(values, seconds, strict=True))
         rows.append((name, times, f"{slope:.2f}"))
@@ -148,13 +147,26 @@ def processes(config: Config) -> str:
     )
 
 
-def worker(config: Config, count: int, *options: str) -> str:
+def threads(config: Config) -> str:
+    """(i) How much another busy process slows a step down, with torch's number of threads and with ours."""
+    free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # nobody has chosen
+    count = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    default = subprocess.run(count, env=free, check=True, capture_output=True, text=True).stdout.strip()
+    rows = []
+    for name, chosen in (("torch's default", {"OMP_NUM_THREADS": default}), ("this library's", {})):
+        number, alone, beside = worker(config, 1, "--threads", environment=free | chosen).split("/")
+        rows.append((name, number, alone, beside, f"{float(beside) / float(alone):.2f}"))
+    header = "threads | number | ms a step alone | ms beside a busy process | ratio"
+    return table("(i) A step of the laptop preset beside a process that spins", header, rows)
+
+
+def worker(config: Config, count: int, *options: str, environment: dict[str, str] | None = None) -> str:
     """What a fresh process prints, or the first of several."""
     here = ["--device", config.device, *options]
     launch = (
         ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if "--speed" in options else []
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**(environment or os.environ), "PYTHONPATH": str(Path(__file__).parents[1])}
     if launch:
         environment["OMP_NUM_THREADS"] = "1"
     command = [sys.executable, *launch, "-m", "benchmarks.bench", *here]
@@ -163,8 +175,8 @@ def worker(config: Config, count: int, *options: str) -> str:
 
 def measure_memory(kind: str, config: Config) -> int:
     if kind != "none":
-        pictures = load_pictures(DATA, 64)
-        run = Trainer(config, pictures) if kind == "ours" else Loop(TEXTBOOK, config, pictures, originals(DATA))
+        dataset = load_images(DATA, 64)
+        run = Trainer(config, dataset) if kind == "ours" else TextbookLoop(TEXTBOOK, config, dataset, originals(DATA))
         for _ in range(3):
             run.step()
     if choose_device(config.device).type == "cuda":
@@ -177,9 +189,24 @@ def measure_memory(kind: str, config: Config) -> int:
 
 
 def measure_speed(config: Config) -> float:
-    with parallel.team():
+    with distributed.process_group():
         trainer = Trainer(config)
         trainer.train(5)
         start = time.perf_counter()
         trainer.train(15)
         return 15 * config.batch_size / (time.perf_counter() - start)
+
+
+def measure_threads(rounds: int = 5) -> str:
+    """Number of threads, and milliseconds a step takes alone and beside a process that spins: medians of turns."""
+    trainer, seconds = Trainer(Config.laptop(device="cpu")), {"alone": [], "beside": []}
+    for _ in range(rounds):
+        seconds["alone"] += compare([trainer.step], rounds=1)
+        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            time.sleep(0.5)
+            seconds["beside"] += compare([trainer.step], rounds=1)
+        finally:
+            other.kill()
+            other.wait()
+    return "/".join([str(torch.get_num_threads()), *(f"{median(values) * 1e3:.1f}" for values in seconds.values())])

@@ -21,10 +21,10 @@ import matplotlib.pyplot as plt
 import psutil
 import torch
 
-from dcgan_lib import lab as lab_module
 from dcgan_lib.config import Config
-from dcgan_lib.data import load_pictures
-from dcgan_lib.lab import TrainingLab
+from dcgan_lib.data import load_images
+from dcgan_lib.lab import training_lab
+from dcgan_lib.lab.training_lab import TrainingLab
 from dcgan_lib.trainer import Trainer
 
 FOLDER = Path(__file__).parent
@@ -57,7 +57,7 @@ def tick(lab: TrainingLab, number: int) -> None:
     elif place % 50 == 0:
         lab.controls.lr.value = 2e-3 if lab.controls.lr.value < 2e-3 else 1e-3
     lab.slow.value = 300 <= place < 310
-    lab._ticker.widget.value += 1
+    lab._clock.widget.value += 1
     if lab.error:
         raise lab.error
 
@@ -66,10 +66,10 @@ def memory(seconds: float) -> tuple[Held, Held, int]:
     """Train in the live lab for so long: what was held after the warm-up, what at the end, and the steps taken."""
     os.environ.pop("DCGAN_HEADLESS", None)  # or the lab would train in one go, for a still
     torch.set_num_threads(1)
-    lab_module.display = lambda shown: None  # nobody looks, and IPython would print it
+    training_lab.display = lambda shown: None  # nobody looks, and IPython would print it
     config = Config.laptop(device="cpu", precision="float32")
-    pictures = load_pictures(config.data, config.image_size)
-    lab = TrainingLab(Trainer(config, pictures))
+    dataset = load_images(config.data, config.image_size)
+    lab = TrainingLab(Trainer(config, dataset))
     lab.show()
     begin, number, steps, first = time.monotonic(), 0, 0, None
     while (passed := time.monotonic() - begin) < seconds:

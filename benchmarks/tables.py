@@ -22,4 +22,5 @@ def machine(device: torch.device) -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
     names = re.findall(r"model name\s*: (.*)", cpuinfo) or [platform.processor() or platform.machine()]
     abilities = [name for name in ("amx_tile", "avx512_bf16", "avx512f", "avx2") if name in cpuinfo][:2]
-    return ", ".join([names[0].strip(), f"{torch.get_num_threads()} threads", *abilities])
+    threads = torch.get_num_threads()
+    return ", ".join([names[0].strip(), f"{threads} thread{'s' * (threads > 1)}", *abilities])

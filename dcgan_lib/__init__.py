@@ -1,7 +1,4 @@
-"""The shared code of the DCGAN notebooks: small modules, one job each.
+"""The shared code of the DCGAN notebooks: a small taught core in front, everything else in folders.
 
-Read them in the order in which the notebooks teach them: `config`, `data`, `networks`, `losses`,
-`training`, then `metrics`, `viz` and `lab`.
+Read the core in the order in which the notebooks teach it: `config`, `networks`, `losses`, `training`, `trainer`.
 """
-
-__version__ = "0.1.0"

@@ -1,113 +1,123 @@
-"""A run on disk: written whole or not at all, read without running any code in it, resumed exactly.
+"""A run on disk: safetensors files that are whole or not there, hold no code, and resume exactly.
 
 Used in notebooks/07_training.ipynb.
 """
 
-import io
+import hashlib
 import json
-import stat
-from dataclasses import fields
+import re
+from itertools import count
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
+from torch.optim import Adam
 
-from dcgan_lib.config import Config, InputError
-from dcgan_lib.files import kind_of
+from dcgan_lib.config import Config
 from dcgan_lib.networks import Generator
-from dcgan_lib.terminal import printable
-from dcgan_lib.verify import refuse, tensors_fault
-from dcgan_lib.writing import write_file
+from dcgan_lib.utils.errors import InputError, require
+from dcgan_lib.utils.files import write_file
 
-FORMAT = 1
-ZIP = b"PK\x03\x04"
-"""How the files of torch.save begin; those of long ago were one pickle, and are not opened."""
-
-
-def save(path: Path | str, config: Config, state: dict[str, Any]) -> None:
-    """Write a checkpoint: the config and a dictionary of tensors, numbers and state_dicts."""
-    content = {"format": FORMAT, "config": config.to_dict(), **state}
-    whole = io.BytesIO()  # writing to a full disk, torch would turn the OSError into a RuntimeError
-    torch.save(content, whole)
-    write_file(path, lambda file: file.write(whole.getbuffer()))
+CHECKPOINT = "checkpoint.safetensors"
+"""All that a run needs to go on, in its folder."""
+GENERATOR = "generator.safetensors"
+"""The generator alone, in a run's folder."""
+FORMAT = "dcgan_lib 2"
 
 
-def load(path: Path | str) -> tuple[Config, dict[str, Any]]:
-    """Read a checkpoint, tensors onto the CPU; no code in the file is run (`weights_only`).
+def save(path: Path | str, config: Config, tensors: dict[str, Tensor], **notes: Any) -> None:
+    """Write tensors, a config and notes under a name that appears when the file is complete.
 
     Raises:
-        InputError: there is no such file, or it is no checkpoint of ours.
+        InputError: see `utils.files.write_file`.
     """
-    _require_file(path, "checkpoint", "the file that save() or `dcgan_lib train` wrote", ZIP)
-    if not _whole_zip(path):
-        raise InputError(f"{path} is cut short or damaged: copy it again, or give another checkpoint.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than tensors, numbers and text; that may be code and was not run: give another "
-            "checkpoint, from somebody whom you trust."
-        ) from error
-    except Exception as error:  # a file that somebody made up can fail anywhere in the reader
-        raise InputError(f"{path} is damaged inside: copy it again, or give another checkpoint.") from error
-    if not isinstance(state, dict) or "format" not in state or "config" not in state:
-        raise InputError(f"{path} holds tensors, but is not a checkpoint of dcgan_lib: give another one.")
-    if (form := repr(state.pop("format"))) != repr(FORMAT):  # whatever it is, it has a text
-        raise InputError(
-            f"{path} has format {printable(form):.40} and this version reads {FORMAT}: give another checkpoint."
-        )
-    return _config(path, state.pop("config")), state
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    metadata = {name: str(value) for name, value in notes.items()}
+    metadata |= {"format": FORMAT, "config": json.dumps(config.to_dict()), "sha256": _checksum(tensors)}
+    write_file(path, lambda file: file.write(to_safetensors(tensors, metadata)))
 
 
-def _require_file(path: Path | str, kind: str, which: str, beginning: bytes, place: int = 0) -> None:
-    """Raises InputError unless there is a file that can be read and has `beginning` at that place."""
-    if kind_of(path) != stat.S_IFREG:
-        raise InputError(f"There is no {kind} {path}: give {which}.")
+def load(path: Path | str) -> tuple[Config, dict[str, Tensor], dict[str, str]]:
+    """Read a file that `save` wrote: its config, its tensors on the CPU, and its notes.
+
+    Raises:
+        InputError: there is no such file, or it is not one of ours, damaged, or of another version.
+    """
     try:
-        with open(path, "rb") as file:
-            start = file.read(place + len(beginning))
+        content = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}): change that.") from error
-    if not start:
-        raise InputError(f"{path} is empty: give another {kind}.")
-    if start[place:] != beginning:
-        raise InputError(f"{path} is not a {kind} but another kind of file: give another one.")
-
-
-def _whole_zip(path: Path | str) -> bool:
-    """Whether a zip archive is complete, as torch writes it, and holds what its checksums say: torch asks neither."""
+        raise InputError(f"{path} cannot be read ({error.strerror}): give the folder that train wrote.") from error
     try:
-        with ZipFile(path) as archive:
-            return all(member.compress_type == ZIP_STORED for member in archive.infolist()) and not archive.testzip()
-    except (BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError):  # made up, or gone by now
-        return False
+        tensors = from_safetensors(content)
+        notes = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+    except SafetensorError as error:
+        raise InputError(f"{path} is cut short, damaged or another kind of file: give another one.") from error
+    require(notes.get("format") == FORMAT, f"{path} is no file of this version of dcgan_lib: give another one.")
+    require(notes["sha256"] == _checksum(tensors), f"{path} is damaged: copy it again, or give another one.")
+    return parse_config(path, notes["config"]), tensors, notes
 
 
-def _config(path: Path | str, values: Any) -> Config:
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds no config: give another one.")
-    if unknown := sorted(map(str, values.keys() - {field.name for field in fields(Config)})):
-        raise InputError(
-            f"{path} holds a config with {unknown[0]!r:.40}, which this version does not know: use the version of "
-            "dcgan_lib that wrote it."
-        )
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def parse_config(path: Path | str, text: str) -> Config:
+    """The config in a file's JSON; raises InputError where it is none of this version."""
     try:
-        return Config(**values)
-    except InputError as error:
-        raise InputError(
-            f"{path} holds a config in which {str(error).rpartition(':')[0]}: give another one."
-        ) from error
+        return Config(**json.loads(text))
+    except (TypeError, ValueError) as error:
+        fault = str(error).partition(":")[0].removeprefix("Config.__init__() ")
+        raise InputError(f"{path} holds no config of this version ({fault}): give another file.") from error
+
+
+def tensors_of(**parts: nn.Module | Adam) -> dict[str, Tensor]:
+    """What networks and optimizers consist of, such as "generator.layers.0.weight" or "g_optimizer.0.exp_avg".
+
+    These are no copies: writing into them changes the network or the optimizer.
+    """
+    tensors = {}
+    for name, part in parts.items():
+        state = part.state_dict()
+        if isinstance(part, Adam):
+            state = {f"{i}.{key}": values for i, moments in state["state"].items() for key, values in moments.items()}
+        tensors |= {f"{name}.{key}": values for key, values in state.items()}
+    return tensors
+
+
+def require_fit(path: Path | str, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Refuse a file before anything of it is loaded.
+
+    Raises:
+        InputError: a tensor is missing, there is no place for one, one has another shape or type than the expected
+            one, or holds NaN or infinity.
+    """
+    fault = next((f"there is no place for {name}" for name in tensors if name not in expected), None)
+    for name, like in expected.items():
+        if name not in tensors:
+            fault = f"{name} is missing"
+        elif (tensors[name].shape, tensors[name].dtype) != (like.shape, like.dtype):
+            fault = f"{name} should be {_describe(like)} and is {_describe(tensors[name])}"
+        elif not tensors[name].isfinite().all():
+            fault = f"{name} holds NaN or infinity, so this run had broken down before it was saved"
+        if fault:
+            raise InputError(f"{path} does not fit the networks of its own config ({fault}): give another one.")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{'x'.join(map(str, tensor.shape)) or 'one number'} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def save_generator(path: Path | str, generator: nn.Module, config: Config) -> None:
-    """Write the generator's weights, with the config in the file's metadata, as safetensors."""
-    weights = {name: tensor.contiguous().cpu() for name, tensor in generator.state_dict().items()}
-    write_file(path, lambda file: file.write(to_safetensors(weights, {"config": json.dumps(config.to_dict())})))
+    """Write a generator alone: the weights that `load_generator` and other tools read."""
+    save(path, config, dict(generator.state_dict()))
 
 
 def load_generator(path: Path | str) -> tuple[Generator, Config]:
@@ -116,25 +126,15 @@ def load_generator(path: Path | str) -> tuple[Generator, Config]:
     Raises:
         InputError: there is no such file, or it holds no generator of ours.
     """
-    _require_file(path, "generator", "the folder that `dcgan_lib train --out` wrote", b"{", place=8)
-    try:
-        content = Path(path).read_bytes()  # safetensors opens no file whose name is not Unicode
-        weights: dict[str, Tensor] = from_safetensors(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        told = (header.get("__metadata__") or {}).get("config", "null")
-    except Exception as error:  # a file that somebody made up can fail anywhere in the reader
-        raise InputError(f"{path} is cut short or damaged: copy it again, or give another generator.") from error
-    try:
-        values = json.loads(told)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} holds no config: give another one.") from error
-    config = _config(path, values)
-    if config.channels is None:
-        raise InputError(f"{path} holds a config without channels: give another one.")
-    sizes = config.latent_dim, config.g_width, config.channels, config.image_size
-    with torch.device("meta"):  # shapes alone: the sizes are only what the file says
-        expected = Generator(*sizes).state_dict()
-    refuse(path, "generator", tensors_fault(expected, weights))
-    generator = Generator(*sizes)
-    generator.load_state_dict(weights)
+    config, tensors, _ = load(path)
+    generator = Generator(config.latent_dim, config.g_width, config.channels or 3, config.image_size)
+    require_fit(path, tensors, generator.state_dict())
+    generator.load_state_dict(tensors)
     return generator.eval(), config
+
+
+def free_folder(config: Config) -> Path:
+    """Where a new run is written: runs/NAME, or runs/NAME-2, -3 ... where that is taken."""
+    stem = re.sub(r"\W+", "_", Path(config.data).name).strip("_")[:60] or "run"
+    numbered = (Path("runs") / (stem if i == 1 else f"{stem}-{i}") for i in count(1))
+    return next(folder for folder in numbered if not folder.exists())

@@ -1,28 +1,18 @@
-"""Every number that a run depends on, the presets, and the only place that reads the environment.
+"""All settings of a run, and the presets.
 
 Taught in notebooks/00_quickstart.ipynb.
 """
 
-import os
-import traceback
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from types import UnionType
 from typing import Any, Self, get_args
 
+from dcgan_lib.utils.environment import default_preset
+from dcgan_lib.utils.errors import require
+
+SIZES = ("image_size", "g_width", "d_width", "batch_size", "steps", "lr", "lr_decay_share")
+"""What presets choose; what a run is, they leave alone."""
 PRECISIONS = ("auto", "float32", "bfloat16")
-WIDEST = 65_536
-"""Of every width: a layer this wide fits into no memory, and larger numbers end in all sorts of overflows."""
-
-
-class InputError(ValueError):
-    """Something that the reader can mend; the message says what is wrong, where, and what to do next."""
-
-    def _render_traceback_(self) -> list[str]:
-        """What Jupyter shows: the sentence, and with `DCGAN_TRACEBACK` set the way to it, too."""
-        if _is_set("DCGAN_TRACEBACK"):
-            return "".join(traceback.format_exception(self)).splitlines()
-        return [f"{type(self).__name__}: {self}"]
+KINDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class Config:
     """How far below 1 the discriminator's label for real pictures is, from 0 up to but not including 1."""
     steps: int = 10_000
     """Length of the run in steps; one step updates each network once."""
-    cool_down: float = 0.0
+    lr_decay_share: float = 0.0
     """The last share of a run, from 0 to 1, in which the learning rate falls in a straight line to 0. The paper has
     none."""
     seed: int = 0
@@ -75,35 +65,28 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type in (float, float | None) and type(value) is int:  # lr=1 is as good as lr=1.0
+            value, types = getattr(self, field.name), get_args(field.type) or (field.type,)
+            if float in types and type(value) is int:  # lr=1 is as good as lr=1.0
                 object.__setattr__(self, field.name, float(value))
-            elif type(value) not in (get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)):
-                kind = getattr(field.type, "__name__", None) or get_args(field.type)[0].__name__
-                raise InputError(f"{field.name} must be of type {kind}, and {value!r} is not: change its value.")
-        rules = {
-            "data": (bool(self.data), "a name such as faces or folder:PATH"),
-            "image_size": (self.image_size in (16, 32, 64, 128, 256), "16, 32, 64, 128 or 256"),
-            "channels": (self.channels in (None, 1, 3), "1 (grey) or 3 (colour)"),
-            "batch_size": (self.batch_size >= 2, "at least 2, because batch norm compares pictures"),
-            "lr": (0 < self.lr < float("inf"), "a number above 0"),
-            "d_lr": (self.d_lr is None or 0 < self.d_lr < float("inf"), "a number above 0"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 up to but not including 1"),
-            "beta1": (0 <= self.beta1 < 1, "from 0 up to but not including 1"),
-            "beta2": (0 <= self.beta2 < 1, "from 0 up to but not including 1"),
-            "precision": (self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
-            **{
-                name: (1 <= getattr(self, name) <= WIDEST, f"from 1 to {WIDEST}")
-                for name in ("latent_dim", "g_width", "d_width")
-            },
-            "d_steps": (1 <= self.d_steps < 2**63, "at least 1, and below 2**63"),
-            "steps": (0 <= self.steps < 2**63, "0 or more, and below 2**63"),
-            "cool_down": (0 <= self.cool_down <= 1, "from 0 to 1"),
-            "seed": (0 <= self.seed < 2**63, "from 0 up to 2**63 - 1"),
-        }
-        for name, (ok, rule) in rules.items():
-            if not ok:
-                raise InputError(f"{name} must be {rule}, and {getattr(self, name)!r} is not: change its value.")
+            elif type(value) not in types:
+                self._require(field.name, False, KINDS[types[0]])
+        self._require("data", bool(self.data), "a name such as faces or folder:PATH")
+        self._require("image_size", self.image_size in (16, 32, 64, 128, 256), "16, 32, 64, 128 or 256")
+        self._require("channels", self.channels in (None, 1, 3), "1 (grey) or 3 (colour)")
+        for name in ("latent_dim", "g_width", "d_width", "d_steps"):
+            self._require(name, 1 <= getattr(self, name) <= 65_536, "from 1 to 65536")
+        self._require("batch_size", self.batch_size >= 2, "at least 2, because batch norm compares images")
+        self._require("lr", 0 < self.lr < float("inf"), "a number above 0")
+        self._require("d_lr", self.d_lr is None or 0 < self.d_lr < float("inf"), "a number above 0")
+        for name in ("beta1", "beta2", "label_smoothing"):
+            self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to but not including 1")
+        self._require("steps", self.steps >= 0, "0 or more")
+        self._require("lr_decay_share", 0 <= self.lr_decay_share <= 1, "from 0 to 1")
+        self._require("seed", 0 <= self.seed < 2**63, "from 0 up to 2**63 - 1")
+        self._require("precision", self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS))
+
+    def _require(self, name: str, condition: bool, rule: str) -> None:
+        require(condition, f"{name} must be {rule}, and {getattr(self, name)!r} is not: change its value.")
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:
@@ -119,7 +102,7 @@ class Config:
         at this rate it runs ahead of the generator.
         """
         sizes = {"image_size": 32, "g_width": 32, "d_width": 16, "batch_size": 32}
-        return cls(**{**sizes, "lr": 2e-3, "steps": 1200, "cool_down": 0.3, **changes})
+        return cls(**{**sizes, "lr": 2e-3, "steps": 1200, "lr_decay_share": 0.3, **changes})
 
     @classmethod
     def ci(cls, **changes: Any) -> Self:
@@ -130,22 +113,12 @@ class Config:
         """Field names and values, ready for JSON."""
         return asdict(self)
 
-    def to_code(self) -> str:
-        """The config as Python, ready to paste: only what differs from the defaults."""
-        changed = {name: value for name, value in asdict(self).items() if value != getattr(Config, name)}
-        return f"Config({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
-
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
 
 PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "ci": Config.ci}
-
-
-def default_preset() -> str:
-    """The preset that `DCGAN_PRESET` names; without it, laptop."""
-    return os.environ.get("DCGAN_PRESET") or "laptop"
 
 
 def load_config(preset: str | None = None, **changes: Any) -> Config:
@@ -155,45 +128,5 @@ def load_config(preset: str | None = None, **changes: Any) -> Config:
         InputError: there is no such preset, or a value is out of its range.
     """
     preset = preset or default_preset()
-    if preset not in PRESETS:
-        raise InputError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)} (DCGAN_PRESET).")
+    require(preset in PRESETS, f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)} (DCGAN_PRESET).")
     return PRESETS[preset](**changes)
-
-
-def headless() -> bool:
-    """True when no browser will answer, so that widgets show a still of the same state (`DCGAN_HEADLESS`)."""
-    return _is_set("DCGAN_HEADLESS")
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "") not in ("", "0")
-
-
-def data_root() -> Path:
-    """Where data sets are looked for and downloaded to: `DCGAN_DATA`, or the project's own data folder."""
-    return Path(os.path.expanduser(os.environ.get("DCGAN_DATA") or Path(__file__).parent.parent / "data"))
-
-
-def cache_root() -> Path:
-    """Where decoded pictures are kept: `DCGAN_CACHE`, or data/cache of the project.
-
-    A data root of one's own (`DCGAN_DATA`) may be read-only or shared, and so may the project; installed as a package,
-    there is no project. Caches then go to the user's cache folder.
-
-    Raises:
-        InputError: there is no such folder, because the user has no home.
-    """
-    if chosen := os.environ.get("DCGAN_CACHE"):
-        return Path(os.path.expanduser(chosen))  # no shell has seen what a .env file or %env says
-    project, cache = Path(__file__).parent.parent, data_root() / "cache"
-    if not os.environ.get("DCGAN_DATA") and (project / "pyproject.toml").exists() and _writable(cache):
-        return cache
-    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
-    if str(user).startswith("~"):  # a container's user may have none
-        raise InputError("You have no home folder to keep decoded pictures in: set DCGAN_CACHE to a folder.")
-    return Path(user) / "dcgan_lib"
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be made in it, or, where it is not there yet, it can be made."""
-    return os.access(next(path for path in (folder, *folder.parents) if path.exists()), os.W_OK)

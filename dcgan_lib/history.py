@@ -1,14 +1,25 @@
-"""The record of a run: one row a step."""
+"""The record of a run: one row a step, and the first number in it that is not finite.
 
-import csv
+Taught in notebooks/06_loss.ipynb.
+"""
+
 import io
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from dcgan_lib.utils.errors import InputError
 
 COLUMNS = ("d_loss", "g_loss", "d_x", "d_gz_before", "d_gz_after")
 """Both losses, D(x), and D(G(z)) before and after the discriminator's update, each averaged over the batch."""
+
+
+class Diverged(InputError):
+    """A loss or a weight is not a finite number, and no further step can mend it."""
+
+    def __init__(self, network: str, when: str, what: str, advice: str) -> None:
+        super().__init__(f"The {network} has diverged {when} ({what}), so the run has stopped: {advice}")
 
 
 class History:
@@ -19,8 +30,7 @@ class History:
     """
 
     def __init__(self, rows: Tensor | None = None) -> None:
-        self._table = torch.empty(0, len(COLUMNS)) if rows is None else rows  # with room for rows to come
-        self._count = len(self._table)
+        self._rows = torch.empty(0, len(COLUMNS)) if rows is None else rows
         self._fresh: list[Tensor] = []
 
     def append(self, row: Tensor) -> None:
@@ -29,19 +39,14 @@ class History:
 
     @property
     def rows(self) -> Tensor:
-        """All rows, float32 (steps, 5), on the CPU; they share memory with the table, which only grows behind them."""
+        """All rows, float32 (steps, 5), on the CPU."""
         if self._fresh:
-            first, self._count = self._count, len(self)
-            if self._count > len(self._table):  # twice the room, or each reading would copy a long run's rows
-                room = torch.empty(max(self._count, 2 * len(self._table)), len(COLUMNS))
-                room[:first] = self._table[:first]
-                self._table = room
-            self._table[first : self._count] = torch.stack(self._fresh)
+            self._rows = torch.cat([self._rows, torch.stack(self._fresh).cpu()])
             self._fresh = []
-        return self._table[: self._count]
+        return self._rows
 
     def __len__(self) -> int:
-        return self._count + len(self._fresh)
+        return len(self._rows) + len(self._fresh)
 
     def __getitem__(self, column: str) -> np.ndarray:
         """One column as a NumPy array; `step` counts from 1."""
@@ -51,8 +56,41 @@ class History:
 
     def to_csv(self) -> str:
         """The table as CSV text with a header line."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["step", *COLUMNS])
-        table.writerows([i, *(f"{value:.6g}" for value in row)] for i, row in enumerate(self.rows.tolist(), start=1))
+        text, table = io.StringIO(), np.column_stack([self["step"], self.rows])
+        formats = ["%d"] + ["%.6g"] * len(COLUMNS)
+        np.savetxt(text, table, formats, ",", header=",".join(["step", *COLUMNS]), comments="")
         return text.getvalue()
+
+    def require_finite(self, advice: str, last: int = 50) -> None:
+        """Look for NaN and infinity in the last rows.
+
+        Args:
+            advice: how the sentence of the error ends.
+
+        Raises:
+            Diverged: a row is not finite; the error names the first one, and the network that it comes from.
+        """
+        rows = self.rows[-last:]
+        bad = (~rows.isfinite().all(1)).nonzero().flatten().tolist()
+        if bad:
+            row, step = rows[bad[0]], len(self) - len(rows) + bad[0] + 1
+            losses = f"d_loss is {row[0]:.3g}, g_loss is {row[1]:.3g}"
+            raise Diverged(_origin(row), f"at step {step}", losses, advice)
+
+
+def require_finite(step: int, advice: str, **networks: nn.Module) -> None:
+    """Raises Diverged where a weight or a running statistic of these networks is not finite."""
+    for name, network in networks.items():
+        for part, values in network.state_dict().items():
+            if not values.isfinite().all():
+                raise Diverged(name, f"by step {step}", f"{part} is not finite", advice)
+
+
+def _origin(row: Tensor) -> str:
+    """The network that the first bad number of a step comes from.
+
+    D sees the real images first, and G's before it learns from them. So a bad D(x) is D's, and a bad D(G(z)) is G's
+    before D's update, and D's after it.
+    """
+    d_loss, _, d_x, before, after = row.isfinite().tolist()
+    return "generator" if d_x and (not before or (d_loss and after)) else "discriminator"

@@ -8,7 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dcgan_lib.config import Config, InputError
+from dcgan_lib.config import Config
+from dcgan_lib.utils.errors import InputError
 
 
 def init_weights(module: nn.Module) -> None:
@@ -40,20 +41,12 @@ class Generator(nn.Module):
             pictures, width 64 begins with 512 channels, and width 128 with the 1,024 of the paper's figure 1.
         channels: 1 (grey) or 3 (colour).
         image_size: 16, 32, 64, 128 or 256.
-        output_batch_norm: batch norm before the tanh too, which the paper advises against (section 3).
 
     Raises:
         InputError: image_size is not one of the five.
     """
 
-    def __init__(
-        self,
-        latent_dim: int = 100,
-        width: int = 64,
-        channels: int = 3,
-        image_size: int = 64,
-        output_batch_norm: bool = False,
-    ) -> None:
+    def __init__(self, latent_dim: int = 100, width: int = 64, channels: int = 3, image_size: int = 64) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         widths = [width * 2**i for i in reversed(range(_doublings(image_size) + 1))]
@@ -62,7 +55,7 @@ class Generator(nn.Module):
             stride, padding = (1, 0) if i == 0 else (2, 1)  # 1x1 becomes 4x4, then every layer doubles
             layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False))
             last = i == len(widths)
-            if not last or output_batch_norm:
+            if not last:
                 layers.append(nn.BatchNorm2d(outputs))
             layers.append(nn.Tanh() if last else nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
@@ -82,24 +75,17 @@ class Discriminator(nn.Module):
         image_size: 16, 32, 64, 128 or 256.
         sigmoid: give probabilities, for `nn.BCELoss`, instead of logits.
         unpadded: the block-builder form of several courses, usually with width 32: strides 2, 2, 1, 2,
-            no padding, batch norm in every block but the last, and several logits a picture.
+            no padding, batch norm in every block but the last, several logits per image; from 64x64.
 
     Raises:
-        InputError: image_size is not one of the five, or too small for the unpadded form (64 is not).
+        InputError: image_size is not one of the five.
     """
 
     def __init__(
-        self,
-        width: int = 64,
-        channels: int = 3,
-        image_size: int = 64,
-        sigmoid: bool = False,
-        unpadded: bool = False,
+        self, width: int = 64, channels: int = 3, image_size: int = 64, sigmoid: bool = False, unpadded: bool = False
     ) -> None:
         super().__init__()
         hidden = _doublings(image_size) + 1
-        if unpadded and image_size < 64:
-            raise InputError(f"The unpadded discriminator needs pictures of 64x64 or more, not {image_size}.")
         strides = [2, 2, 1, 2] if unpadded else [2] * hidden + [1]
         widths = [width * 2**i for i in range(len(strides) - 1)]
         layers: list[nn.Module] = []
@@ -127,8 +113,8 @@ class MLPGenerator(nn.Module):
     def __init__(self, latent_dim: int = 100, image_size: int = 28, channels: int = 1, dropout: float = 0.2) -> None:
         super().__init__()
         self.latent_dim, self.shape = latent_dim, (channels, image_size, image_size)
-        pixels = channels * image_size**2
-        self.layers = nn.Sequential(*_dense([latent_dim, 256, 512, 1024], dropout), nn.Linear(1024, pixels), nn.Tanh())
+        hidden = _dense([latent_dim, 256, 512, 1024], dropout)
+        self.layers = nn.Sequential(*hidden, nn.Linear(1024, channels * image_size**2), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """z (N, latent_dim) -> pictures (N, channels, image_size, image_size) in [-1, 1]."""
@@ -140,8 +126,7 @@ class MLPDiscriminator(nn.Module):
 
     def __init__(self, image_size: int = 28, channels: int = 1, dropout: float = 0.2) -> None:
         super().__init__()
-        pixels = channels * image_size**2
-        self.layers = nn.Sequential(*_dense([pixels, 1024, 512, 256], dropout), nn.Linear(256, 1))
+        self.layers = nn.Sequential(*_dense([channels * image_size**2, 1024, 512, 256], dropout), nn.Linear(256, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures (N, channels, image_size, image_size) in [-1, 1] -> logits (N,)."""

@@ -1,18 +1,103 @@
-"""One step of training.
+"""One step of training: the discriminator's turn, the generator's turn, and both.
 
 Taught in notebooks/07_training.ipynb.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dcgan_lib.losses import fake_loss, generator_loss, real_loss
-from dcgan_lib.parallel import local
+from dcgan_lib.utils.distributed import no_sync
+
+
+def discriminator_step(
+    discriminator: nn.Module, optimizer: Optimizer, real: Tensor, fake: Tensor, real_label: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Update the discriminator once (Goodfellow et al. 2014, algorithm 1).
+
+    Args:
+        real, fake: images (N, C, H, W) in [-1, 1]; the generator that made the fakes gets no gradient.
+        real_label: see `losses.real_loss`.
+
+    Returns:
+        The loss, and the logits of the real and of the fake images (N,), all from before the update.
+    """
+    discriminator.zero_grad()
+    with no_sync(discriminator):  # several processes average both gradients at once, in the second backward pass
+        real_logits = discriminator(real)
+        loss_on_real = real_loss(real_logits, real_label)
+        loss_on_real.backward()
+    fake_logits = discriminator(fake.detach())  # the generator is not to blame for the discriminator's loss
+    loss_on_fake = fake_loss(fake_logits)
+    loss_on_fake.backward()
+    optimizer.step()
+    return (loss_on_real + loss_on_fake).detach(), real_logits.detach(), fake_logits.detach()
+
+
+def generator_step(
+    discriminator: nn.Module, generator: nn.Module, optimizer: Optimizer, fake: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Update the generator once, with its non-saturating loss.
+
+    Args:
+        fake: images (N, C, H, W) that the generator has just made, still attached to it.
+
+    Returns:
+        The loss, and the fakes' logits (N,) that it was computed from.
+    """
+    generator.zero_grad()
+    with frozen(discriminator):
+        fake_logits = discriminator(fake)
+        loss = generator_loss(fake_logits)
+        loss.backward()
+    optimizer.step()
+    return loss.detach(), fake_logits.detach()
+
+
+class Step(NamedTuple):
+    """What happened in one step; nothing in it has a gradient."""
+
+    fake: Tensor
+    """The images that the generator made from z, (N, C, H, W) in [-1, 1]."""
+    d_loss: Tensor
+    real_logits: Tensor
+    fake_logits: Tensor
+    """Before the discriminator's update, (N,)."""
+    g_loss: Tensor
+    new_logits: Tensor
+    """Of the same fakes after the discriminator's update, (N,)."""
+
+    def row(self) -> Tensor:
+        """The step's row of the history, float32 (5,), on its device: see `history.COLUMNS`."""
+        beliefs = [logits.float().sigmoid().mean() for logits in (self.real_logits, self.fake_logits, self.new_logits)]
+        return torch.stack([self.d_loss, self.g_loss, *beliefs])
+
+
+def train_step(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    g_optimizer: Optimizer,
+    d_optimizer: Optimizer,
+    real: Tensor,
+    z: Tensor,
+    real_label: float = 1.0,
+) -> Step:
+    """Update the discriminator once, then the generator once (Goodfellow et al. 2014, algorithm 1, with k = 1).
+
+    Args:
+        real: images (N, C, H, W) in [-1, 1].
+        z: (N, latent_dim); both halves use the same fakes, as the well-known PyTorch example has it.
+        real_label: for the discriminator only.
+    """
+    fake = generator(z)
+    d_loss, real_logits, fake_logits = discriminator_step(discriminator, d_optimizer, real, fake, real_label)
+    g_loss, new_logits = generator_step(discriminator, generator, g_optimizer, fake)
+    return Step(fake.detach(), d_loss, real_logits, fake_logits, g_loss, new_logits)
 
 
 @contextmanager
@@ -22,95 +107,8 @@ def frozen(network: nn.Module) -> Iterator[None]:
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:
-        with local(network):
+        with no_sync(network):
             yield
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a part of a step has just done."""
-
-    name: str
-    """real, fake, d_update, g_turn or g_update, in this order."""
-    images: Tensor
-    """The pictures concerned, (N, C, H, W) in [-1, 1]."""
-    logits: Tensor
-    """What the discriminator said of them, (N,)."""
-    row: Tensor | None = None
-    """After the last part: the step's row of the history, detached, on the pictures' device; see `history.COLUMNS`."""
-
-
-def step_parts(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    g_optimizer: Optimizer | None,
-    d_optimizer: Optimizer | None,
-    real: Tensor,
-    z: Tensor,
-    dtype: torch.dtype = torch.float32,
-    real_label: float = 1.0,
-) -> Iterator[Part]:
-    """Update the discriminator once, then the generator once (Goodfellow et al. 2014, algorithm 1, with k = 1).
-
-    It stops after each part, so that somebody may look; `train_step` goes through without a stop.
-
-    Args:
-        g_optimizer, d_optimizer: None lets that player stand still; its numbers are taken all the same.
-        real: pictures (N, C, H, W) in [-1, 1].
-        z: (N, latent_dim), the same z for both halves, as the well-known PyTorch example has it.
-        dtype: what convolutions are computed in; losses are always float32.
-        real_label: see `losses.real_loss`; for the discriminator only.
-    """
-    autocast = torch.autocast(real.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
-
-    discriminator.zero_grad()
-    with local(discriminator), autocast:
-        real_logits = discriminator(real)
-        d_real_loss = real_loss(real_logits, real_label)
-    if d_optimizer:
-        d_real_loss.backward()
-    yield Part("real", real, real_logits)
-    with autocast:
-        fake = generator(z)
-        fake_logits = discriminator(fake.detach())  # the generator is not to blame for the discriminator's loss
-        d_fake_loss = fake_loss(fake_logits)
-    if d_optimizer:
-        d_fake_loss.backward()
-    yield Part("fake", fake, fake_logits)
-    if d_optimizer:
-        d_optimizer.step()
-    yield Part("d_update", fake, fake_logits)
-
-    generator.zero_grad()
-    with frozen(discriminator):
-        with autocast:
-            new_logits = discriminator(fake)
-            g_loss = generator_loss(new_logits)
-        if g_optimizer:
-            g_loss.backward()
-    yield Part("g_turn", fake, new_logits)
-    if g_optimizer:
-        g_optimizer.step()
-
-    d_x, before, after = (logits.detach().float().sigmoid().mean() for logits in (real_logits, fake_logits, new_logits))
-    row = torch.stack([(d_real_loss + d_fake_loss).detach(), g_loss.detach(), d_x, before, after])
-    yield Part("g_update", fake, new_logits, row)
-
-
-def train_step(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    g_optimizer: Optimizer | None,
-    d_optimizer: Optimizer | None,
-    real: Tensor,
-    z: Tensor,
-    dtype: torch.dtype = torch.float32,
-    real_label: float = 1.0,
-) -> Tensor:
-    """One whole step, with the arguments of `step_parts`; returns the step's row of the history."""
-    game = generator, discriminator, g_optimizer, d_optimizer
-    *_, last = step_parts(*game, real, z, dtype, real_label)
-    return last.row

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from dcgan_lib import __main__ as command_line
-from dcgan_lib.config import Config, InputError
-from dcgan_lib.data import PictureSet
+from dcgan_lib.config import Config
+from dcgan_lib.data.loading import ImageDataset
+from dcgan_lib.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,10 +78,10 @@ def tiny() -> Config:
 
 
 @pytest.fixture
-def pictures() -> PictureSet:
+def dataset() -> ImageDataset:
     """21 grey pictures of noise in three classes."""
     images = torch.randint(0, 256, (21, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return PictureSet("noise", images, {"class": torch.arange(21) % 3}, {"class": ("a", "b", "c")})
+    return ImageDataset("noise", images, {"class": torch.arange(21) % 3}, {"class": ("a", "b", "c")})
 
 
 @pytest.fixture(scope="session")

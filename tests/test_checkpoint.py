@@ -1,128 +1,70 @@
-"""Files appear whole or not at all, are read without running code, and give back what was saved."""
+"""A checkpoint gives back what was saved, and a file that is anything else is refused in one sentence."""
 
-import errno
-import os
-import stat
-import subprocess
-import sys
-from contextlib import nullcontext
+import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from dcgan_lib import checkpoint
 from dcgan_lib.checkpoint import load, load_generator, save, save_generator
-from dcgan_lib.config import Config, InputError
+from dcgan_lib.config import Config
+from dcgan_lib.data import ImageDataset
 from dcgan_lib.networks import Generator, build_networks
-from dcgan_lib.writing import remove_stale, write_file, write_text
+from dcgan_lib.trainer import Trainer
+from dcgan_lib.utils.errors import InputError
+
+WEIGHT, MEAN = "generator.layers.0.weight", "generator.layers.1.running_mean"
+MISFIT = "does not fit the networks of its own config"
 
 
-def test_write_file_makes_folders_and_replaces(tmp_path: Path) -> None:
-    path = tmp_path / "new/folder/file.txt"
-    write_text(path, "first")
-    write_text(path, "zwölf")
-    assert path.read_bytes() == "zwölf".encode()
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
-def test_error_in_the_middle_leaves_the_earlier_file(tmp_path: Path, error: BaseException) -> None:
-    def write(file) -> None:
-        file.write(b"half of the n")
-        raise error
-
-    path = tmp_path / "file"
-    path.write_text("earlier")
-    with pytest.raises(InputError if isinstance(error, OSError) else type(error)) as raised:
-        write_file(path, write)
-    if isinstance(error, OSError):
-        assert "file could not be written (No space left on device)" in str(raised.value)
-    assert path.read_text() == "earlier"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_file_has_no_name_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, synced = tmp_path / "file", []
-    monkeypatch.setattr(os, "fsync", lambda number: synced.append(path.exists()))
-    write_text(path, "text")
-    assert synced[0] is False
-    assert synced[1:] == [True] * (os.name == "posix")  # then its name is put there too: the folder
-
-
-@pytest.mark.parametrize(("number", "refused"), [(errno.EINVAL, False), (errno.EIO, True)])
-def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool):
-    """Some systems do not know how; an error of the disk is one."""
-    fsync = os.fsync
-
-    def fail(file: int) -> None:
-        if stat.S_ISDIR(os.fstat(file).st_mode):
-            raise OSError(number, os.strerror(number))
-        fsync(file)
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(InputError, match="could not be written") if refused else nullcontext():
-        write_text(tmp_path / "file", "text")
-
-
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
-        pass
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
-        ours, theirs = (f"run.pt.{process}.dcgan-part" for process in (os.getpid(), alive.pid))
-        left = f"run.pt.{gone.pid}.dcgan-part"
-        others = ["run.pt", f"run.{gone.pid}", "notes.dcgan-part", "my.notes.dcgan-part"]
-        for name in (ours, theirs, left, *others):
-            (tmp_path / name).touch()
-        remove_stale(tmp_path, idle_seconds=60)
-        assert (tmp_path / left).exists()
-        os.utime(tmp_path / left, (1, 1))
-        remove_stale(tmp_path, idle_seconds=60)
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ours, theirs, *others])
-        alive.communicate(b"\n")
-    remove_stale(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([ours, *others])
-    remove_stale(tmp_path / "nowhere")
-
-
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="could not be written"):
-        write_text(tmp_path / "file" / "below.txt", "text")
-
-
-@pytest.mark.parametrize("name", ["", ".", "/"])
-def test_path_without_a_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="^[./] is a folder: add the name of a file to it.$"):
-        write_text(name, "text")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_full_disk(tmp_path: Path, tiny: Config) -> None:
-    """The limit on a file's size stands in for it."""
-    resource: ModuleType = pytest.importorskip("resource")
-    path = tmp_path / "run.pt"
-    save(path, tiny, {"step": 1})
-    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
-    try:
-        with pytest.raises(InputError, match="could not be written"):
-            save(path, tiny, {"weights": torch.rand(1_000_000)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.fixture
+def run(tiny: Config, dataset: ImageDataset, tmp_path: Path) -> Path:
+    """The checkpoint of a step."""
+    trainer = Trainer(tiny, dataset)
+    trainer.step()
+    trainer.save(tmp_path / checkpoint.CHECKPOINT)
+    return tmp_path / checkpoint.CHECKPOINT
 
 
 def test_round_trip(tmp_path: Path, tiny: Config) -> None:
-    state = {"weights": torch.rand(3), "nested": {"numbers": [1, 2.5]}}
-    save(tmp_path / "run.pt", tiny, state)
-    config, loaded = load(tmp_path / "run.pt")
-    assert config == tiny
-    torch.testing.assert_close(loaded, state, rtol=0, atol=0)
+    tensors = {
+        "a": torch.rand(3, 4, 2, 2).to(memory_format=torch.channels_last),
+        "b": torch.tensor(7),
+        "c": torch.empty(0, 5),
+    }
+    save(tmp_path / "run", tiny, tensors, threads=3)
+    config, loaded, notes = load(tmp_path / "run")
+    assert (config, notes["threads"]) == (tiny, "3")
+    torch.testing.assert_close(loaded, tensors, rtol=0, atol=0)
+
+
+def test_generator_round_trip(tmp_path: Path, tiny: Config) -> None:
+    config = tiny.replace(channels=1)
+    generator, _ = build_networks(config)
+    generator(torch.randn(5, 8))  # running statistics of its own
+    save_generator(tmp_path / "g", generator.to(memory_format=torch.channels_last), config)
+    loaded, loaded_config = load_generator(tmp_path / "g")
+    assert (loaded_config, loaded.training) == (config, False)
+    torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
+
+
+def test_full_disk(run: Path, tiny: Config) -> None:
+    """The limit on a file's size stands in for it."""
+    resource: ModuleType = pytest.importorskip("resource")
+    before, limits = run.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="could not be written"):
+            save(run, tiny, {"weights": torch.rand(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run.read_bytes() == before
+    assert list(run.parent.iterdir()) == [run]
 
 
 class Malicious:
@@ -135,97 +77,126 @@ class Malicious:
         return Path.touch, (self.path,)
 
 
-def test_no_code_in_a_checkpoint_is_run(tmp_path: Path, tiny: Config) -> None:
-    content = {"format": checkpoint.FORMAT, "config": tiny.to_dict(), "trap": Malicious(tmp_path / "trapped")}
-    torch.save(content, tmp_path / "run.pt")
-    with pytest.raises(InputError, match="that may be code and was not run"):
-        load(tmp_path / "run.pt")
-    assert not (tmp_path / "trapped").exists()
-    torch.load(tmp_path / "run.pt", weights_only=False)
-    assert (tmp_path / "trapped").exists()  # the trap does work where it is let
+@pytest.mark.parametrize("read", [load, load_generator])
+def test_code_is_not_run(read: Callable, refused, tmp_path: Path, tiny: Config) -> None:
+    path, trap = tmp_path / "run", tmp_path / "trapped"
+    torch.save({"config": tiny.to_dict(), "trap": Malicious(trap)}, path)
+    assert "another kind of file: give another one." in refused(lambda: read(path))
+    assert not trap.exists()
+    torch.load(path, weights_only=False)
+    assert trap.exists()  # the trap does work where it is let
 
 
-def write_broken(path: Path, kind: str, config: dict) -> None:
-    torch.save({"format": checkpoint.FORMAT, "config": config}, path)
-    if kind == "cut short":
-        os.truncate(path, path.stat().st_size * 2 // 3)
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "text":
-        path.write_text("once upon a time")
-    elif kind == "tensor":
-        torch.save(torch.ones(3), path)
-    elif kind == "other format":
-        torch.save({"format": checkpoint.FORMAT + 1, "config": config}, path)
-    elif kind == "no format":
-        torch.save({"config": config}, path)
-    elif kind == "unknown field":
-        torch.save({"format": checkpoint.FORMAT, "config": config | {"colour": 1}}, path)
-    elif kind == "value out of range":
-        torch.save({"format": checkpoint.FORMAT, "config": config | {"lr": -1.0}}, path)
+def flipped(whole: bytes) -> bytes:
+    """One bit of the last tensor changed, which safetensors itself does not notice."""
+    return whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:]
 
 
-BROKEN = {
-    "cut short": "is cut short or damaged: copy it again",
-    "empty": "is empty",
-    "text": "is not a checkpoint but another kind of file",
-    "tensor": "is not a checkpoint of dcgan_lib",
-    "other format": "has format 2 and this version reads 1",
-    "no format": "is not a checkpoint of dcgan_lib",
-    "unknown field": "holds a config with 'colour', which this version does not know",
-    "value out of range": "holds a config in which lr must be a number above 0, and -1.0 is not: give another one",
+OTHER_KIND = "is cut short, damaged or another kind of file: give another one."
+BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda whole: b"", OTHER_KIND),
+    "cut short": (lambda whole: whole[: len(whole) * 2 // 3], OTHER_KIND),
+    "a web page": (lambda whole: b"<!DOCTYPE html><title>404</title>", OTHER_KIND),
+    "a bit flipped": (flipped, "is damaged: copy it again, or give another one."),
+    "somebody else's": (
+        lambda whole: to_safetensors({"w": torch.ones(3)}),
+        "is no file of this version of dcgan_lib: give another one.",
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_broken_checkpoint(tmp_path: Path, tiny: Config, kind: str) -> None:
-    write_broken(tmp_path / "run.pt", kind, tiny.to_dict())
-    with pytest.raises(InputError, match=BROKEN[kind]):
-        load(tmp_path / "run.pt")
-
-
-def test_generator_round_trip(tmp_path: Path, tiny: Config) -> None:
-    config = tiny.replace(channels=1)
-    generator, _ = build_networks(config)
-    generator(torch.randn(5, 8))  # running statistics of its own
-    save_generator(tmp_path / "g.safetensors", generator.to(memory_format=torch.channels_last), config)
-    loaded, loaded_config = load_generator(tmp_path / "g.safetensors")
-    assert loaded_config == config
-    assert not loaded.training
-    torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
-def test_generator_in_a_folder_whose_name_is_not_unicode(tmp_path: Path, tiny: Config) -> None:
-    path, config = tmp_path / os.fsdecode(b"run\xff") / "g.safetensors", tiny.replace(channels=1)
-    save_generator(path, Generator(8, 4, 1, 16), config)
-    assert load_generator(path)[1] == config
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("cut short", "is cut short or damaged"),
-        ("empty", "is empty"),
-        ("other network", r"does not fit .* \(generator: .* should be 8x8x4x4 of float32 and is 8x10x4x4 of float32\)"),
-        ("no config", "holds no config"),
-    ],
-)
-def test_broken_generator(tmp_path: Path, tiny: Config, kind: str, message: str) -> None:
-    path, config = tmp_path / "g.safetensors", tiny.replace(channels=1)
-    save_generator(path, Generator(8, 5 if kind == "other network" else 4, 1, 16), config)
-    if kind == "cut short":
-        os.truncate(path, path.stat().st_size // 2)
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "no config":
-        save_file({"weights": torch.ones(2)}, path)
-    with pytest.raises(InputError, match=message):
-        load_generator(path)
+@pytest.mark.parametrize("case", BYTES)
+@pytest.mark.parametrize("read", [load, load_generator])
+def test_bytes(read: Callable, case: str, run: Path, refused) -> None:
+    change, message = BYTES[case]
+    run.write_bytes(change(run.read_bytes()))
+    assert refused(lambda: read(run)) == f"{run} {message}"
 
 
 @pytest.mark.parametrize("read", [load, load_generator])
-def test_no_such_file(tmp_path: Path, read) -> None:
-    for path in (tmp_path / "nothing.pt", tmp_path):
-        with pytest.raises(InputError, match="There is no "):
-            read(path)
+@pytest.mark.parametrize(("name", "why"), [("nowhere", "No such file or directory"), (".", "Is a directory")])
+def test_no_such_file(read: Callable, name: str, why: str, refused, tmp_path: Path) -> None:
+    path = tmp_path / name
+    assert refused(lambda: read(path)) == f"{path} cannot be read ({why}): give the folder that train wrote."
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "1"}, "is no file of this version of dcgan_lib: give another one."),
+        (
+            {"colour": 1},
+            "holds no config of this version (got an unexpected keyword argument 'colour'): give another file.",
+        ),
+        (
+            {"lr": -1.0},
+            "holds no config of this version (lr must be a number above 0, and -1.0 is not): give another file.",
+        ),
+        (
+            {"g_width": "4"},
+            "holds no config of this version (g_width must be a whole number, and '4' is not): give another file.",
+        ),
+    ],
+)
+def test_config(changes: dict, message: str, refused, tmp_path: Path, tiny: Config, monkeypatch) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", changes.pop("format", checkpoint.FORMAT))
+    monkeypatch.setattr(Config, "to_dict", lambda config: vars(config) | changes)
+    save(tmp_path / "run", tiny, {"w": torch.ones(2)})
+    monkeypatch.undo()
+    assert refused(lambda: load(tmp_path / "run")).startswith(f"{tmp_path / 'run'} {message}")
+
+
+def poisoned(tensor: Tensor) -> Tensor:
+    tensor.flatten()[0] = float("nan")
+    return tensor
+
+
+BROKEN_DOWN = "holds NaN or infinity, so this run had broken down before it was saved"
+TENSORS: dict[str, tuple[str, Callable[[Tensor], Tensor | None], str]] = {
+    "missing": (WEIGHT, lambda t: None, f"{MISFIT} ({WEIGHT} is missing): give another one."),
+    "one too many": ("generator.x", lambda t: torch.ones(3), f"{MISFIT} (there is no place for generator.x)"),
+    "other shape": (WEIGHT, lambda t: t[:, :3], f"({WEIGHT} should be 8x8x4x4 of float32 and is 8x3x4x4 of float32)"),
+    "other type": (WEIGHT, lambda t: t.double(), "and is 8x8x4x4 of float64)"),
+    "NaN in a weight": (WEIGHT, poisoned, f"({WEIGHT} {BROKEN_DOWN})"),
+    "NaN in a running mean": (MEAN, poisoned, f"({MEAN} {BROKEN_DOWN})"),
+    "moment missing": ("g_optimizer.0.exp_avg_sq", lambda t: None, "(g_optimizer.0.exp_avg_sq is missing)"),
+    "moment of another weight": ("d_optimizer.0.exp_avg", lambda t: t[:2], "exp_avg should be 3x1x4x4 of"),
+    "NaN in a moment": ("d_optimizer.0.exp_avg", poisoned, f"(d_optimizer.0.exp_avg {BROKEN_DOWN})"),
+    "history missing": ("history", lambda t: None, "(history is missing)"),
+    "NaN in the history": ("history", poisoned, f"(history {BROKEN_DOWN})"),
+    "other images": ("images", lambda t: t + 1, "was trained on other images than noise holds now, so it cannot go on"),
+    "fewer images": ("images", lambda t: t[:5], "was trained on other images than noise holds now, so it cannot go on"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_tensors(case: str, run: Path, refused, dataset: ImageDataset) -> None:
+    name, change, message = TENSORS[case]
+    config, tensors, _ = load(run)
+    changed = change(tensors.pop(name, torch.empty(0)))
+    save(run, config, tensors | ({} if changed is None else {name: changed}))
+    answer = refused(lambda: Trainer.load(run, dataset))
+    assert answer.startswith(f"{run} ")
+    assert message in answer
+
+
+def test_generator_of_other_sizes(refused, tmp_path: Path, tiny: Config) -> None:
+    save_generator(tmp_path / "g", Generator(8, 5, 1, 16), tiny.replace(channels=1))
+    message = f"{MISFIT} (layers.0.weight should be 8x8x4x4 of float32 and is 8x10x4x4 of float32)"
+    assert message in refused(lambda: load_generator(tmp_path / "g"))
+
+
+def test_free_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(data="folder:/some/where/my cats (2024)")
+    assert checkpoint.free_folder(config) == Path("runs/my_cats_2024")
+    Path("runs/my_cats_2024").mkdir(parents=True)
+    assert checkpoint.free_folder(config) == Path("runs/my_cats_2024-2")
+
+
+def test_metadata_is_what_other_tools_read(run: Path) -> None:
+    """A safetensors file's header is JSON behind eight bytes that give its length."""
+    content = run.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert json.loads(header["__metadata__"]["config"])["g_width"] == 4
+    assert header[WEIGHT]["shape"] == [8, 8, 4, 4]

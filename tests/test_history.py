@@ -1,12 +1,17 @@
-"""The history is a table of one row a step, whose first column is `step`."""
+"""The history is a table of one row a step, and the first number that is not finite is named."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
 import torch
 
-from dcgan_lib.history import COLUMNS, History
+from dcgan_lib.history import COLUMNS, Diverged, History, require_finite
+from dcgan_lib.networks import Generator
+
+NAN, INF = float("nan"), float("inf")
+GOOD = [1.4, 0.7, 0.5, 0.5, 0.4]
 
 
 def filled(count: int = 3) -> History:
@@ -34,19 +39,6 @@ def test_reading_in_between_loses_nothing() -> None:
     assert history["g_loss"].tolist() == [1, 11, 7]
 
 
-def test_rows_that_were_read_stay_as_they_are_and_are_not_copied_again() -> None:
-    stored = torch.rand(3, 5)
-    history, seen, homes = History(stored), [], set()
-    for step in range(3, 300):
-        history.append(torch.full((5,), float(step)))
-        seen.append((history.rows, history.rows.clone()))
-        homes.add(history.rows.data_ptr())
-    assert all(torch.equal(rows, copy) for rows, copy in seen)
-    assert history["d_x"][3:].tolist() == list(range(3, 300))
-    assert torch.equal(history.rows[:3], stored)
-    assert len(homes) < 10  # 297 readings
-
-
 def test_goes_on_from_stored_rows() -> None:
     history = History(filled(2).rows)
     history.append(torch.zeros(5))
@@ -70,3 +62,30 @@ def test_csv() -> None:
 def test_unknown_column() -> None:
     with pytest.raises(ValueError):
         filled()["loss"]
+
+
+@pytest.mark.parametrize(
+    ("row", "network", "words"),
+    [
+        ([NAN, NAN, 0.5, NAN, NAN], "generator", "d_loss is nan, g_loss is nan"),
+        ([NAN, NAN, NAN, NAN, NAN], "discriminator", "d_loss is nan, g_loss is nan"),
+        ([1.4, NAN, 0.5, 0.5, NAN], "discriminator", "d_loss is 1.4, g_loss is nan"),
+        ([INF, 0.7, 0.0, 0.5, 0.4], "discriminator", "d_loss is inf, g_loss is 0.7"),
+        ([1.4, INF, 0.5, 0.5, 0.0], "generator", "d_loss is 1.4, g_loss is inf"),
+    ],
+)
+def test_step_and_network_of_the_first_bad_number(row: list[float], network: str, words: str) -> None:
+    history = History(torch.tensor([GOOD] * 70 + [row, [NAN] * 5]))
+    sentence = f"The {network} has diverged at step 71 ({words}), so the run has stopped: try again."
+    with pytest.raises(Diverged, match=re.escape(sentence)):
+        history.require_finite("try again.")
+    History(torch.tensor([[NAN] * 5] + [GOOD] * 50)).require_finite("")  # reported when it was new
+
+
+@pytest.mark.parametrize("part", ["layers.0.weight", "layers.1.running_mean"])
+def test_a_weight_that_is_not_finite(part: str) -> None:
+    good, bad = Generator(8, 4, 1, 16), Generator(8, 4, 1, 16)
+    require_finite(3, "", generator=good, discriminator=good)
+    bad.state_dict()[part][0] = INF
+    with pytest.raises(Diverged, match=f"The discriminator has diverged by step 3 \\({part} is not finite\\)"):
+        require_finite(3, "", generator=good, discriminator=bad)

@@ -21,7 +21,7 @@ def assert_drawn(weights: Tensor, mean: float, std: float) -> None:
     ("network", "options"),
     [
         (Generator, {}),
-        (Generator, {"width": 16, "output_batch_norm": True}),
+        (Generator, {"width": 16}),
         (Discriminator, {}),
         (Discriminator, {"width": 16, "sigmoid": True}),
         (Discriminator, {"width": 32, "unpadded": True}),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dcgan_lib.config import InputError
 from dcgan_lib.networks import Discriminator, Generator
+from dcgan_lib.utils.errors import InputError
 
 LAYERS_BEFORE_LAST = {16: [2, 1], 32: [4, 2, 1], 64: [8, 4, 2, 1], 128: [16, 8, 4, 2, 1], 256: [32, 16, 8, 4, 2, 1]}
 """Channels of the generator's hidden layers, in widths, for each image size; the discriminator's, backwards."""
@@ -104,15 +104,6 @@ def test_unpadded_discriminator_is_the_flat_one() -> None:
     logits = assert_same_function(discriminator, flat_unpadded(), torch.rand(3, 3, 64, 64) * 2 - 1)
     assert logits.shape == (3, 16)
     assert len(Discriminator(width=2, image_size=128, unpadded=True)(torch.zeros(3, 3, 128, 128))) == 3
-    for size in (16, 32):
-        with pytest.raises(InputError, match="64x64 or more"):
-            Discriminator(image_size=size, unpadded=True)
-
-
-@torch.no_grad()
-def test_output_batch_norm_stands_before_the_tanh() -> None:
-    flat = flat_generator(nn.BatchNorm2d(3))
-    assert_same_function(Generator(output_batch_norm=True), flat, torch.randn(3, 100))
 
 
 def test_width_128_begins_with_the_papers_1024_channels() -> None:

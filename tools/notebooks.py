@@ -17,7 +17,7 @@ from tools.links import LinkError, set_links
 
 ENVIRONMENT = {"DCGAN_HEADLESS": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"}
 MEASURES_THE_MACHINE = "11_speed_and_scale.ipynb"
-"""This one takes all threads; the others take one, because floats depend on how many there are."""
+"""This one takes as many threads as any run; the others take one, because floats depend on how many there are."""
 CELL_SECONDS = 900
 
 

@@ -1,0 +1,112 @@
+"""The options of the command line; those of a run are the fields of `Config`. Without torch, which takes seconds."""
+
+import argparse
+import ast
+import inspect
+import math
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NoReturn, get_args
+
+from dcgan_lib.cli.exit_codes import TRACEBACK
+from dcgan_lib.config import PRESETS, SIZES, Config, load_config
+from dcgan_lib.utils.errors import InputError, require
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that takes whole names only, and whose mistakes are `InputError`s."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
+        self.add_argument(TRACEBACK, action="store_true", help="show where an error happened, instead of one sentence")
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}: see --help.")
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The command that the words ask for, and its options.
+
+    Those of train have `config`, for a new run, and `given`, the fields of it that the words name, for one to go on
+    with; --preset names those in which presets differ.
+
+    Raises:
+        InputError: a word is unknown, missing or out of range.
+        SystemExit: with status 0 after --help.
+    """
+    parser = Parser(prog="python -m dcgan_lib", description="Train a DCGAN, draw images from it, and measure it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_train(commands.add_parser("train", help="train a DCGAN; its folder gets weights, history and images"))
+
+    sample = commands.add_parser("sample", help="draw images from a trained generator")
+    sample.add_argument("--out", type=path, required=True, help=".npy (uint8, N x C x H x W), or .png for a grid")
+    sample.add_argument("--n", type=number(int, 1), default=64, help="how many images")
+
+    evaluate = commands.add_parser("evaluate", help="measure a run: FID, mode coverage and more, as one line of JSON")
+    evaluate.add_argument("--data", help="the images, where they have another name or place than in training")
+    # one fake more than there are features, or their covariance is singular
+    evaluate.add_argument("--n", type=number(int, 129), default=10_000, help="how many fakes, 129 or more")
+    for command in (sample, evaluate):
+        command.add_argument("--run", type=path, required=True, help="the folder that train wrote")
+        command.add_argument("--seed", type=int, default=0, help="same seed, same images")
+
+    options = parser.parse_args(words)
+    if options.command == "train":
+        require(options.out or not options.resume, "--resume needs the folder of the run to go on with: add --out.")
+        require(options.resume or not options.allow_changes, "--allow-changes is about an earlier run: add --resume.")
+        given = {field.name: getattr(options, field.name) for field in fields(Config) if field.name in options}
+        options.config = load_config(options.preset, **given)
+        chosen = {name: getattr(options.config, name) for name in SIZES} if options.preset else {}
+        options.given = chosen | given
+    return options
+
+
+def add_train(train: Parser) -> None:
+    """Give train its options; those that are fields of `Config` are left out where nobody gives them."""
+    train.add_argument("--preset", choices=PRESETS, help="where the fields of Config get their defaults from")
+    train.add_argument("--seconds", type=number(float, 0), help="stop after so many instead of after --steps")
+    train.add_argument("--out", type=path, help="the folder to write; left out: a new one below runs/")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options")
+    train.add_argument("--allow-changes", action="store_true", help="let --resume change lr, beta1, device, --data ...")
+    train.add_argument("--save-every", type=number(int, 1), default=500, help="steps from checkpoint to checkpoint")
+    train.add_argument("--keep", type=number(int, 1), help="keep so many numbered checkpoints, too")
+    docs = field_docs()
+    for field in fields(Config):
+        kind = from_anywhere if field.name == "data" else (get_args(field.type) or (field.type,))[0]
+        how = {"action": argparse.BooleanOptionalAction} if kind is bool else {"type": kind}
+        option, words = f"--{field.name.replace('_', '-')}", docs[field.name].replace("%", "%%")
+        train.add_argument(option, **how, default=argparse.SUPPRESS, help=words)
+
+
+def path(text: str) -> Path:
+    """A path; the shell leaves the ~ in --out=~/runs alone."""
+    return Path(os.path.expanduser(text))
+
+
+def from_anywhere(data: str) -> str:
+    """The name of the same data for a process that is started in another folder: its path from the root."""
+    kind, _, place = data.partition(":")
+    return f"{kind}:{os.path.abspath(path(place))}" if kind in ("folder", "shards") and place else data
+
+
+def number(kind: type, least: int) -> Callable[[str], float]:
+    """A reader of numbers of this kind, from `least` up."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, and {text} is not")
+        return value
+
+    read.__name__ = kind.__name__  # for argparse, which says "invalid int value"
+    return read
+
+
+def field_docs() -> dict[str, str]:
+    """What `Config` says below each of its fields."""
+    body = ast.parse(inspect.getsource(Config)).body[0].body
+    pairs = [(field, doc) for field, doc in pairwise(body) if isinstance(field, ast.AnnAssign)]
+    return {field.target.id: " ".join(doc.value.value.split()) for field, doc in pairs}

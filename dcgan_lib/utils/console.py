@@ -1,0 +1,17 @@
+"""What a terminal or a notebook shows while something runs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from dcgan_lib.utils.environment import headless
+
+
+def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """`tqdm.auto.tqdm` with the same options: a widget in a notebook, text in a terminal.
+
+    Headless there is none: a notebook's bar is a widget, which a stored notebook could not show, and unlike the
+    terminal's it does not read tqdm's own `TQDM_DISABLE`.
+    """
+    return tqdm(items, **{**options, **({"disable": True} if headless() else {})})

@@ -1,0 +1,82 @@
+"""Library code and images in a form that a saved notebook keeps; nothing in here changes a result.
+
+Used in notebooks 00 to 08 and 11.
+"""
+
+import inspect
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from IPython.display import Image as PngImage
+from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+
+from dcgan_lib.images import grid, side_by_side, stacked
+
+D_COLOUR, G_COLOUR, REAL_COLOUR = "#2f6db3", "#d9742b", "#3a8f57"
+"""The discriminator is blue, the generator orange and real data green, in every figure."""
+
+
+def show_source(*objects: Callable[..., Any]) -> None:
+    """Show the library's own text of functions and classes."""
+    for item in objects:
+        source = inspect.getsource(item)
+        display({"text/markdown": f"```python\n{source}```", "text/plain": source}, raw=True)
+
+
+def to_image(picture: Figure | Image.Image, dpi: int = 90) -> Image.Image:
+    """A figure as an RGB image with a narrow white margin; an image as it is.
+
+    Drawn once and then cropped; matplotlib's own bbox_inches="tight" would draw it twice.
+    """
+    if isinstance(picture, Image.Image):
+        return picture
+    picture.set_dpi(dpi)
+    if picture.get_layout_engine() is None and any(axes.get_subplotspec() for axes in picture.axes):
+        picture.set_layout_engine("constrained")  # or long labels would end outside the figure
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return ImageOps.expand(image.crop(ImageOps.invert(image).getbbox()), 6, "white")
+
+
+def to_png(picture: Figure | Image.Image, compress_level: int = 6) -> bytes:
+    """A figure (see `to_image`) or an image as the bytes of a PNG file; level 1 is the fastest, 9 the smallest."""
+    file = io.BytesIO()
+    to_image(picture).save(file, format="PNG", compress_level=compress_level)
+    return file.getvalue()
+
+
+def compact(image: Image.Image) -> Image.Image:
+    """The same image with at most 256 colours: a third of the bytes in a stored notebook, and nothing to see of it."""
+    return image.quantize(256, dither=Image.Dither.NONE)
+
+
+def show_still(picture: Figure | Image.Image) -> None:
+    """Show a figure or an image below the cell, where no browser will answer: see `compact`."""
+    display(PngImage(to_png(compact(to_image(picture)))))
+
+
+def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:
+    """Rows of images, each with its name on the left, as one image.
+
+    Args:
+        rows: name to images (N, C, H, W), uint8 in 0..255 or float in [-1, 1].
+        scale: each pixel becomes scale x scale, unsmoothed; rows of smaller images are enlarged to the same size.
+    """
+    font = ImageFont.load_default(13)
+    margin = max(math.ceil(font.getlength(name)) for name in rows) + 10
+    largest = max(images.shape[-1] for images in rows.values())
+    labelled = []
+    for name, images in rows.items():
+        row = grid(images, len(images), scale * largest // images.shape[-1])
+        label = Image.new("RGB", (margin, row.height), "white")
+        ImageDraw.Draw(label).text((margin - 6, row.height / 2), name, "black", font, anchor="rm")
+        labelled.append(side_by_side(label, row))
+    return compact(stacked(*labelled))

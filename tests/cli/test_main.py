@@ -1,0 +1,125 @@
+"""The command line: its options, what it leaves behind, and what it prints."""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan_lib.cli.options import field_docs, parse
+from dcgan_lib.cli.run_folder import FILES
+from dcgan_lib.config import Config, load_config
+from dcgan_lib.metrics import scores
+from dcgan_lib.metrics.classifier import load_classifier
+
+pytestmark = pytest.mark.usefixtures("cache")
+ROOT = Path(__file__).resolve().parents[2]
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def test_every_field_of_config_is_an_option() -> None:
+    values = {"data": "digits", "image_size": 128, "channels": 1, "latent_dim": 7, "g_width": 5, "d_width": 6}
+    values |= {"batch_size": 9, "sync_batch_norm": True, "lr": 0.25, "d_lr": 0.5, "beta1": 0.125, "beta2": 0.75}
+    values |= {"d_steps": 2, "label_smoothing": 0.1, "steps": 11, "lr_decay_share": 0.5, "seed": 12}
+    values |= {"precision": "bfloat16", "device": "cuda"}
+    assert list(values) == [field.name for field in fields(Config)] == list(field_docs())
+    words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words.remove("True")  # a switch has no value
+    options = parse(["train", *words])
+    assert (options.config, options.given) == (Config(**values), values)
+    assert not parse(["train", "--no-sync-batch-norm"]).config.sync_batch_norm
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "laptop", "ci"])
+def test_preset_gives_the_defaults(preset: str | None) -> None:
+    """Where a run goes on, the fields in which presets differ count as given."""
+    options = parse(["train", *(["--preset", preset] if preset else []), "--seed=3"])
+    config = load_config(preset, seed=3)
+    assert options.config == config
+    names = {"image_size", "g_width", "d_width", "batch_size", "lr", "steps", "lr_decay_share"} if preset else set()
+    assert options.given == {name: getattr(config, name) for name in names | {"seed"}}
+
+
+def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert parse(["train", "--out=~/run"]).out == tmp_path / "run"
+    for data in ("folder:~/photos", "folder:photos", f"folder:{tmp_path}/photos"):
+        assert parse(["train", f"--data={data}"]).config.data == f"folder:{tmp_path}/photos"
+    assert parse(["train", "--data=shards:~/*.tar"]).config.data == f"shards:{tmp_path}/*.tar"
+
+
+def test_help(cli: Cli) -> None:
+    status, out, err = cli("train", "--help")
+    assert (status, err) == (0, "")
+    for field in fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in out
+    assert "(nz in older tutorials)" in out
+    assert all(name in cli("--help")[1] for name in ("train", "sample", "evaluate", "--traceback"))
+
+
+@pytest.fixture
+def run(cli: Cli, train: list[str], tmp_path: Path) -> Path:
+    cli(*train, "--steps", "1", "--out", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_sample(cli: Cli, run: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert cli("sample", "--run", run, "--n", "7", "--seed", seed, "--out", tmp_path / f"{name}.npy")[0] == 0
+    a, b, c = (np.load(tmp_path / f"{name}.npy") for name in "abc")
+    assert (a.shape, a.dtype) == ((7, 3, 16, 16), np.uint8)
+    assert a.max() > a.min()
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    _, out, _ = cli("sample", "--run", run, "--n", "4", "--seed", "1", "--out", tmp_path / "grid.png")
+    assert out == f"{tmp_path / 'grid.png'}\n"
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (2 * 17 + 1, 2 * 17 + 1)
+        np.testing.assert_array_equal(np.array(grid)[1:17, 1:17].transpose(2, 0, 1), a[0])
+
+
+def test_evaluate(cli: Cli, run: Path, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "load_classifier", functools.partial(load_classifier, steps=2))
+    status, out, _ = cli("evaluate", "--run", run, "--n", "130")
+    assert (status, out.count("\n")) == (0, 1)
+    result = json.loads(out)
+    assert (result["run"], result["data"]) == (str(run), f"folder:{album}")
+    assert (result["n_fake"], result["n_real"]) == (130, 135)
+    assert result["fid"] > 0
+    shutil.copytree(album, moved := tmp_path / "moved")
+    _, out, _ = cli("evaluate", "--run", run, "--n", "130", "--data", f"folder:{moved}")
+    assert json.loads(out) == result | {"data": f"folder:{moved}"}
+
+
+def test_as_a_command(train: list[str], tmp_path: Path) -> None:
+    """In processes of their own; a wrong word is answered before torch is imported."""
+    own = {**os.environ, "PYTHONPATH": str(ROOT)}
+    start = functools.partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, env=own)
+    done = start([sys.executable, "-m", "dcgan_lib", *train, "--steps", "1", "--out", "run"])
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, "progress"}
+    refused = start([sys.executable, "-X", "importtime", "-m", "dcgan_lib", "train", "--bath-size", "4"])
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "dcgan_lib: unrecognized arguments: --bath-size 4: see --help.\n" in refused.stderr
+    assert {"torch", "numpy", "PIL"}.isdisjoint(line.rpartition("|")[2].strip() for line in refused.stderr.splitlines())
+
+
+def test_ctrl_c_while_torch_is_imported(tmp_path: Path) -> None:
+    """A torch of our own stands in for the seconds that the real one takes."""
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    command, own = [sys.executable, "-m", "dcgan_lib", "train"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert (
+        done.stderr
+        == "dcgan_lib: Interrupted at once: what was saved before is whole, and --resume goes on from there.\n"
+    )
