@@ -65,7 +65,7 @@ def changes(config: Config) -> str:
 
 def ceiling(config: Config) -> str:
     """(c) Share of what the device does in a product of matrices."""
-    rows = []
+    device, rows = choose_device(config.device), []
     dataset = load_images(DATA, 64)
     for precision in ("float32", "bfloat16"):
         sized = config.replace(precision=precision, channels=1)
