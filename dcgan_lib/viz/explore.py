@@ -3,7 +3,7 @@
 Only traits of widgets are written, never `Output` areas, because callbacks may run in another thread than cells do.
 Where no browser will answer (`DCGAN_HEADLESS`) the same code runs once, in the cell, and shows a still.
 
-Used in notebooks 00 to 04, 06 and 07.
+Used in notebooks 00 to 08.
 """
 
 import html

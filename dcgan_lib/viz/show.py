@@ -56,7 +56,7 @@ def to_png(picture: Figure | Image.Image, compress_level: int = 6) -> bytes:
 def compact(image: Image.Image) -> Image.Image:
     """The same image with at most 256 colours: a third of the bytes in a stored notebook, and nothing to see of it.
 
-    By maximum coverage, because the median cut gives all colours to the many pixels of the samples and none to a thin curve.
+    By maximum coverage, because the median cut gives all colours to the samples' pixels and none to a thin curve.
     """
     return image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
