@@ -213,7 +213,7 @@ TAR = tar()
 SEEDS = [(suffix, picture(kind)) for kind, suffix in PICTURES.items()]
 SEEDS += [("png", picture("PNG", mode)) for mode in ("1", "L", "P", "LA", "RGBA", "I;16")]
 SEEDS += [("jpg", picture("JPEG", "CMYK")), ("jpg", with_exif()), ("tif", picture("TIFF", compression="tiff_lzw"))]
-COMMANDS = ["train", "sample", "evaluate", "--", "-h", "--help"]
+COMMANDS = ["train", "sample", "evaluate", "-h", "--help"]
 OPTIONS = [f"--{name.replace('_', '-')}" for name in Config.__dataclass_fields__]
 OPTIONS += ["--preset", "--seconds", "--out", "--resume", "--save-every", "--run", "--n"]
 VALUES = ["0", "1", "-1", "7", "300", "0.5", "1e999", "nan", "inf", "None", "True", "laptop", "faces", "digits"]
