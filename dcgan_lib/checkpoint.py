@@ -26,6 +26,7 @@ CHECKPOINT = "checkpoint.safetensors"
 """All that a run needs to go on, in its folder."""
 GENERATOR = "generator.safetensors"
 """The generator alone, in a run's folder."""
+TRAINED = Path(__file__).resolve().parent.parent / "assets" / "generators"
 FORMAT = "dcgan_lib 2"
 
 
@@ -115,22 +116,50 @@ def _describe(tensor: Tensor) -> str:
     return f"{'x'.join(map(str, tensor.shape)) or 'one number'} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def save_generator(path: Path | str, generator: nn.Module, config: Config) -> None:
-    """Write a generator alone: the weights that `load_generator` and other tools read."""
-    save(path, config, dict(generator.state_dict()))
+def save_generator(path: Path | str, generator: nn.Module, config: Config, half: bool = False) -> None:
+    """Write a generator alone: the weights that `load_generator` and other tools read.
+
+    Args:
+        half: round them to float16, which takes half the space and changes no picture that one could tell.
+    """
+    tensors = generator.state_dict()
+    save(path, config, {name: t.half() if half and t.is_floating_point() else t for name, t in tensors.items()})
 
 
-def load_generator(path: Path | str) -> tuple[Generator, Config]:
-    """The generator that `save_generator` wrote, in eval mode on the CPU, and the config of its run.
+def load_generator(run: Path | str, raw: bool = False) -> tuple[Generator, Config]:
+    """A trained generator, in eval mode on the CPU, float32, and the config of its run.
+
+    Args:
+        run: a file that `save_generator` wrote, the folder of a run, or the name of one of `trained_generators()`.
+        raw: of the folder of a run whose config has `ema_decay`, the trained generator instead of the averaged one.
 
     Raises:
-        InputError: there is no such file, or it holds no generator of ours.
+        InputError: there is no such run, file or name, or it holds no generator of ours.
     """
+    path = _generator_file(Path(run), raw)
     config, tensors, _ = load(path)
+    if path.name == CHECKPOINT:
+        prefix = "generator."
+        tensors = {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}
+    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     generator = Generator(config.latent_dim, config.g_width, config.channels or 3, config.image_size)
     require_fit(path, tensors, generator.state_dict())
     generator.load_state_dict(tensors)
     return generator.eval(), config
+
+
+def trained_generators() -> dict[str, Path]:
+    """The generators that come with the project, by name (`make generators` trains them)."""
+    return {path.stem: path for path in sorted(TRAINED.glob("*.safetensors"))}
+
+
+def _generator_file(run: Path, raw: bool) -> Path:
+    if run.is_dir() or raw:
+        return run / (CHECKPOINT if raw else GENERATOR)
+    names = trained_generators()
+    known = run.exists() or str(run) in names or run.suffix
+    require(known, f"There is no run {run}: give the folder that train wrote, or one of {', '.join(names)}.")
+    return names.get(str(run), run)
 
 
 def free_folder(config: Config) -> Path:

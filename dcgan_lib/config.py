@@ -56,6 +56,9 @@ class Config:
     lr_decay_share: float = 0.0
     """The last share of a run, from 0 to 1, in which the learning rate falls in a straight line to 0. The paper has
     none."""
+    ema_decay: float = 0.0
+    """How slowly a second generator, whose weights are a moving average of the trained one's, follows it: this share of
+    it stays in each step. 0, as in the paper: there is none (Yazici et al. 2019)."""
     seed: int = 0
     """Same seed, same run on the same machine."""
     precision: str = "auto"
@@ -78,7 +81,7 @@ class Config:
         self._require("batch_size", self.batch_size >= 2, "at least 2, because batch norm compares images")
         self._require("lr", 0 < self.lr < float("inf"), "a number above 0")
         self._require("d_lr", self.d_lr is None or 0 < self.d_lr < float("inf"), "a number above 0")
-        for name in ("beta1", "beta2", "label_smoothing"):
+        for name in ("beta1", "beta2", "label_smoothing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 up to but not including 1")
         self._require("steps", self.steps >= 0, "0 or more")
         self._require("lr_decay_share", 0 <= self.lr_decay_share <= 1, "from 0 to 1")

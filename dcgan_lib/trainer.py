@@ -1,5 +1,6 @@
 """The loop that repeats one step, and all that a run consists of. Taught in notebooks/07_training.ipynb."""
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from dcgan_lib.data import ImageDataset, load_images, require_dataset_fits, to_d
 from dcgan_lib.history import COLUMNS, History, require_finite
 from dcgan_lib.networks import build_networks
 from dcgan_lib.sampling import sample, sample_latents
-from dcgan_lib.training import Step, discriminator_step, train_step
+from dcgan_lib.training import Step, discriminator_step, train_step, update_average
 from dcgan_lib.utils import distributed
 from dcgan_lib.utils.console import progress
 from dcgan_lib.utils.device import Autocast, choose_device, choose_dtype
@@ -67,6 +68,7 @@ class Trainer:
         self._batches = dataset.to_gpu_if_it_fits(self.device)
         networks = build_networks(self.config)
         self.generator, self.discriminator = map(self._place, (generator or networks[0], discriminator or networks[1]))
+        self.ema_generator = copy.deepcopy(self.generator) if config.ema_decay else None
         self._generator = distributed.wrap_ddp(Autocast(self.generator, self.dtype))
         self._discriminator = distributed.wrap_ddp(Autocast(self.discriminator, self.dtype))
         self.g_optimizer, self.d_optimizer = (adam(n, self.config) for n in (self.generator, self.discriminator))
@@ -130,6 +132,8 @@ class Trainer:
 
     def end_step(self, step: Step) -> None:
         """Write a step that has been taken into the history; raises as `step` does."""
+        if self.ema_generator:
+            update_average(self.ema_generator, self.generator, self.config.ema_decay, self.steps_done)
         self.history.append(distributed.all_reduce_mean(step.row()))
         self._midway = False
         if self.device.type == "cpu" or self.steps_done % LOOK_EVERY == 0:
@@ -187,9 +191,19 @@ class Trainer:
         d_loss, g_loss = self.history.rows[-1, :2].tolist()
         bar.set_postfix_str(f"step {self.steps_done}, d_loss {d_loss:.2f}, g_loss {g_loss:.2f}, {speed:.0f} images/s")
 
-    def sample(self, z: Tensor | None = None, train_mode: bool = False) -> Tensor:
-        """Images for z (N, latent_dim), left out, for `fixed_z`: see `sampling.sample`."""
-        return sample(self.generator, self.fixed_z if z is None else z, train_mode)
+    @property
+    def best_generator(self) -> nn.Module:
+        """The averaged generator where the run has one (`config.ema_decay`), else the trained one."""
+        return self.ema_generator or self.generator
+
+    def sample(self, z: Tensor | None = None, train_mode: bool = False, raw: bool = False) -> Tensor:
+        """Images of the best generator for z (N, latent_dim), left out, for `fixed_z`: see `sampling.sample`.
+
+        Args:
+            raw: ask the trained generator, even where there is an averaged one.
+        """
+        generator = self.generator if raw else self.best_generator
+        return sample(generator, self.fixed_z if z is None else z, train_mode)
 
     def require_finite_losses(self) -> None:
         """Raises Diverged where one of the last 50 steps has a loss that is not finite."""
@@ -202,6 +216,8 @@ class Trainer:
     def tensors(self) -> dict[str, Tensor]:
         """All that the next step depends on, by name; no copies."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
+        if self.ema_generator:
+            networks["ema_generator"] = self.ema_generator
         optimizers = {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer}
         return {**checkpoint.tensors_of(**networks, **optimizers), "history": self.history.rows}
 

@@ -100,6 +100,24 @@ def train_step(
     return Step(fake.detach(), d_loss, real_logits, fake_logits, g_loss, new_logits)
 
 
+@torch.no_grad()
+def update_average(average: nn.Module, generator: nn.Module, ema_decay: float, step: int) -> None:
+    """Move the weights of `average`, and its batch norm's statistics, a little towards the generator's (Yazici 2019).
+
+    average = decay * average + (1 - decay) * generator, where the decay grows from 0.1 to `ema_decay`, as
+    (1 + step) / (10 + step), so that the random weights of the beginning are soon forgotten.
+
+    Args:
+        step: how many steps came before this one.
+    """
+    decay = min(ema_decay, (1 + step) / (10 + step))
+    for slow, fast in zip(average.state_dict().values(), generator.state_dict().values(), strict=True):
+        if slow.is_floating_point():
+            slow.lerp_(fast, 1 - decay)
+        else:
+            slow.copy_(fast)  # batch norm's count of batches
+
+
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Gradients pass through the network to its input, and none is computed for its own weights."""

@@ -74,7 +74,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tiny() -> Config:
     """A run whose steps take milliseconds."""
     widths = {"latent_dim": 8, "g_width": 4, "d_width": 3, "image_size": 16, "batch_size": 8}
-    return Config(**widths, lr=1e-3, steps=6, seed=3, precision="float32", device="cpu")
+    return Config(**widths, lr=1e-3, steps=6, ema_decay=0.5, seed=3, precision="float32", device="cpu")
 
 
 @pytest.fixture

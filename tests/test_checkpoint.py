@@ -51,6 +51,10 @@ def test_generator_round_trip(tmp_path: Path, tiny: Config) -> None:
     loaded, loaded_config = load_generator(tmp_path / "g")
     assert (loaded_config, loaded.training) == (config, False)
     torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
+    save_generator(tmp_path / "half", generator, config, half=True)
+    assert (tmp_path / "half").stat().st_size < 0.6 * (tmp_path / "g").stat().st_size
+    rounded, _ = load_generator(tmp_path / "half")
+    torch.testing.assert_close(rounded.state_dict(), generator.state_dict(), rtol=1e-3, atol=1e-6)
 
 
 def test_full_disk(run: Path, tiny: Config) -> None:
@@ -113,11 +117,20 @@ def test_bytes(read: Callable, case: str, run: Path, refused) -> None:
     assert refused(lambda: read(run)) == f"{run} {message}"
 
 
-@pytest.mark.parametrize("read", [load, load_generator])
 @pytest.mark.parametrize(("name", "why"), [("nowhere", "No such file or directory"), (".", "Is a directory")])
-def test_no_such_file(read: Callable, name: str, why: str, refused, tmp_path: Path) -> None:
+def test_no_such_file(name: str, why: str, refused, tmp_path: Path) -> None:
     path = tmp_path / name
-    assert refused(lambda: read(path)) == f"{path} cannot be read ({why}): give the folder that train wrote."
+    assert refused(lambda: load(path)) == f"{path} cannot be read ({why}): give the folder that train wrote."
+
+
+def test_no_such_generator(refused, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere"
+    advice = "give the folder that train wrote, or one of faces64, mnist32."
+    assert refused(lambda: load_generator(path)) == f"There is no run {path}: {advice}"
+    assert refused(lambda: load_generator("faces46")) == f"There is no run faces46: {advice}"
+    for raw, name in ((False, checkpoint.GENERATOR), (True, checkpoint.CHECKPOINT)):
+        message = f"{tmp_path / name} cannot be read (No such file or directory): give the folder that train wrote."
+        assert refused(lambda raw=raw: load_generator(tmp_path, raw)) == message
 
 
 @pytest.mark.parametrize(

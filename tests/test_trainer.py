@@ -117,7 +117,7 @@ def test_set_acts_on_the_very_next_step(tiny: Config, dataset: ImageDataset) -> 
         optimizer.param_groups[0].update(lr=5e-3, betas=(0.9, 0.999))
     real = dataset.batch(tiny.batch_size, tiny.seed, 2)
     z = torch.randn(tiny.batch_size, tiny.latent_dim, generator=rng(tiny.seed, "z", 2))
-    by_hand.history.append(train_step(by_hand.generator, by_hand.discriminator, *optimizers, real, z).row())
+    by_hand.end_step(train_step(by_hand.generator, by_hand.discriminator, *optimizers, real, z))
     steered.set(lr=5e-3, beta1=0.9)
     steered.step()
     left.step()
@@ -250,11 +250,35 @@ def test_networks_of_ones_own(tiny: Config, dataset: ImageDataset, tmp_path: Pat
 def test_sample(tiny: Config, dataset: ImageDataset) -> None:
     trainer = Trainer(tiny, dataset)
     trainer.train(2)
-    assert torch.equal(trainer.sample(), sample_of(trainer.generator, trainer.fixed_z))
+    assert torch.equal(trainer.sample(), sample_of(trainer.ema_generator, trainer.fixed_z))
+    assert torch.equal(trainer.sample(raw=True), sample_of(trainer.generator, trainer.fixed_z))
+    assert not torch.equal(trainer.sample(raw=True), trainer.sample())
     assert trainer.fixed_z.shape == (64, 8)
     z = sample_latents(3, 8, seed=5)
-    assert torch.equal(trainer.sample(z, train_mode=True), sample_of(trainer.generator, z, train_mode=True))
+    assert torch.equal(trainer.sample(z, train_mode=True), sample_of(trainer.ema_generator, z, train_mode=True))
     assert not torch.equal(trainer.sample(z, train_mode=True), trainer.sample(z))
+    assert trainer.best_generator is trainer.ema_generator
+
+
+def test_without_an_average(tiny: Config, dataset: ImageDataset) -> None:
+    trainer, averaged = Trainer(tiny.replace(ema_decay=0.0), dataset), Trainer(tiny, dataset)
+    for each in (trainer, averaged):
+        each.train(2)
+    assert (trainer.ema_generator, trainer.best_generator) == (None, trainer.generator)
+    assert torch.equal(trainer.sample(), averaged.sample(raw=True))  # and the average changes nothing of the training
+
+
+def test_the_average_by_hand(tiny: Config, dataset: ImageDataset) -> None:
+    """0.1 of the random weights after the first step, 2 / 11 of the average after the second ... and 0.5 at most."""
+    trainer = Trainer(tiny.replace(steps=20), dataset)
+    averages = {name: values.double() for name, values in trainer.generator.state_dict().items()}
+    for decay in [0.1, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, *[0.5] * 12]:
+        trainer.step()
+        for name, values in trainer.generator.state_dict().items():
+            averages[name] = decay * averages[name] + (1 - decay) * values
+    for name, values in trainer.ema_generator.state_dict().items():
+        expected = trainer.generator.state_dict()[name] if "num_batches" in name else averages[name].float()
+        torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_load_with_changes(tiny: Config, dataset: ImageDataset, tmp_path: Path) -> None:

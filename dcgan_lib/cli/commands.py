@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from dcgan_lib import sampling
-from dcgan_lib.checkpoint import GENERATOR, free_folder, load_generator
+from dcgan_lib.checkpoint import free_folder, load_generator
 from dcgan_lib.cli.run_folder import FILES, FRAME_EVERY, RunFolder
 from dcgan_lib.config import Config
 from dcgan_lib.data import denormalize, load_images
@@ -28,27 +28,28 @@ from dcgan_lib.utils.files import remove_unfinished, write_file
 def sample(options: Namespace) -> None:
     """Write images that a run's generator draws: an array, or a grid of them."""
     require(options.out.suffix in (".npy", ".png"), f"--out must end in .npy or .png: {options.out} does not.")
-    images, _ = generate(options)
+    images, _, which = generate(options)
     if options.out.suffix == ".png":
         save_grid(options.out, images, columns=max(1, round(options.n**0.5)))
     else:
         write_file(options.out, lambda file: np.save(file, images.numpy()))
-    print(options.out)
+    print(f"{options.out}: {options.n} images of the {which} generator")
 
 
 def evaluate(options: Namespace) -> None:
     """Print what `metrics.measure` finds out about a run, as one line of JSON."""
-    fake, config = generate(options)
+    fake, config, which = generate(options)
     data = options.data or config.data
     dataset = load_images(data, config.image_size, config.channels).in_memory()
-    print(json.dumps({"run": str(options.run), "data": data, **measure(fake, dataset)}))
+    print(json.dumps({"run": str(options.run), "data": data, "generator": which, **measure(fake, dataset)}))
 
 
-def generate(options: Namespace) -> tuple[Tensor, Config]:
-    """As many images of a run's generator as asked for, uint8 (N, C, H, W), and its config."""
-    generator, config = load_generator(options.run / GENERATOR)
+def generate(options: Namespace) -> tuple[Tensor, Config, str]:
+    """As many images of a run's generator as asked for, uint8 (N, C, H, W), its config, and "averaged" or "raw"."""
+    generator, config = load_generator(options.run, options.raw)
     z = sampling.sample_latents(options.n, config.latent_dim, options.seed)
-    return denormalize(sampling.sample(generator, z)), config
+    which = "averaged" if config.ema_decay and not options.raw else "raw"
+    return denormalize(sampling.sample(generator, z)), config, which
 
 
 def train(options: Namespace) -> None:
@@ -116,7 +117,10 @@ def run(folder: RunFolder, trainer: Trainer, options: Namespace) -> None:
             folder.add_frame(trainer)
             folder.save(trainer)
             folder.save_gif()
-            print(f"{trainer.steps_done} steps done. Written:", *(folder.path / name for name in FILES), sep="\n  ")
+            which = ", with images of the averaged generator" if trainer.ema_generator else ""
+            print(
+                f"{trainer.steps_done} steps done. Written{which}:", *(folder.path / name for name in FILES), sep="\n  "
+            )
     except Diverged:
         if first:
             folder.save_history(trainer)

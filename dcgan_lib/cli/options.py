@@ -50,7 +50,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     # one fake more than there are features, or their covariance is singular
     evaluate.add_argument("--n", type=number(int, 129), default=10_000, help="how many fakes, 129 or more")
     for command in (sample, evaluate):
-        command.add_argument("--run", type=path, required=True, help="the folder that train wrote")
+        command.add_argument("--run", type=path, required=True, help="the folder that train wrote, or faces64, mnist32")
+        command.add_argument("--raw", action="store_true", help="the trained generator instead of its moving average")
         command.add_argument("--seed", type=int, default=0, help="same seed, same images")
 
     options = parser.parse_args(words)

@@ -91,7 +91,7 @@ class RunFolder:
         self._save_checkpoint(trainer)
         self.write_config(trainer.config)
         self.save_history(trainer)
-        checkpoint.save_generator(self.path / GENERATOR, trainer.generator, trainer.config)
+        checkpoint.save_generator(self.path / GENERATOR, trainer.best_generator, trainer.config)
         save_grid(self.path / "samples.png", trainer.sample())
 
     def _save_checkpoint(self, trainer: Trainer) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from dcgan_lib.data import ImageDataset
 from dcgan_lib.metrics.classifier import FEATURES, INPUT_SIZE, classify, load_classifier, split
 from dcgan_lib.utils.errors import require
 
+SPECKLED = 2_000
+"""So many images of each kind are enough for `speckle`."""
 EXTRACTOR = "classifier of this data set's {}, {} features at {}x{}, not Inception"
 
 
@@ -57,6 +60,22 @@ def mode_coverage(real: Tensor, fake: Tensor, threshold: float = 0.2) -> tuple[i
     return int((fake[modes] >= threshold * real[modes]).sum()), int(modes.sum())
 
 
+def speckle(real: Tensor, fake: Tensor) -> float:
+    """How speckled the fakes are: their `detail` over that of the real ones, so 1 is as smooth as these.
+
+    Args:
+        real, fake: (N, C, H, W) and (M, C, H, W) with the same range of values.
+    """
+    return detail(fake) / detail(real)
+
+
+def detail(images: Tensor) -> float:
+    """The mean absolute difference between the pixels of images (N, C, H, W) and those of their 3x3 blur."""
+    images = images.float()
+    blurred = avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return (images - blurred).abs().mean().item()
+
+
 def nearest_neighbours(images: Tensor, among: Tensor, chunk: int = 5_000) -> tuple[Tensor, Tensor]:
     """For each image the closest of many others, by the root mean square difference of pixels.
 
@@ -98,9 +117,10 @@ def measure(fake: Tensor, dataset: ImageDataset, n_real: int = 10_000) -> dict[s
         n_real: at most so many real ones are compared with, the first in a fixed shuffled order.
 
     Returns:
-        `fid` with `extractor`, `n_fake` and `n_real`; `accuracy`, the classifier's own, by attribute, on pictures
-        it never trained on; `confidence`, its mean probability for the value it names, by attribute, for the fakes;
-        `coverage`, [covered, all], and `shares`, the `class_fractions` of the fakes, by attribute.
+        `fid` with `extractor`, `n_fake` and `n_real`; `speckle`, of the first 2,000; `accuracy`, the classifier's own,
+        by attribute, on pictures it never trained on; `confidence`, its mean probability for the value it names, by
+        attribute, for the fakes; `coverage`, [covered, all], and `shares`, the `class_fractions` of the fakes, by
+        attribute.
     """
     dataset = dataset if dataset.labels else rotated(dataset)
     network = load_classifier(dataset)
@@ -112,6 +132,7 @@ def measure(fake: Tensor, dataset: ImageDataset, n_real: int = 10_000) -> dict[s
     distance = round(fid(real_features, fake_features), 3)
     extractor = EXTRACTOR.format(" and ".join(dataset.labels), FEATURES, INPUT_SIZE, INPUT_SIZE)
     result: dict[str, Any] = {"fid": distance, "extractor": extractor, "n_fake": len(fake), "n_real": len(chosen)}
+    result["speckle"] = round(speckle(dataset.images[chosen[:SPECKLED]], fake[:SPECKLED]), 3)
     result |= {name: {} for name in ("accuracy", "confidence", "coverage", "shares")}
     for name, values in dataset.values.items():
         real_shares = class_fractions(dataset.labels[name][chosen], len(values))

@@ -40,6 +40,7 @@ VALUES = {
     "label_smoothing": ("", "argument --label-smoothing: invalid float value: ''"),
     "steps": ("-1", "steps must be 0 or more, and -1 is not"),
     "lr_decay_share": ("1.1", "lr_decay_share must be from 0 to 1, and 1.1 is not"),
+    "ema_decay": ("1", "ema_decay must be from 0 up to but not including 1, and 1.0 is not"),
     "seed": ("few", "argument --seed: invalid int value: 'few'"),
     "precision": ("float16", "precision must be one of auto, float32, bfloat16, and 'float16' is not"),
     "data": ("", "data must be a name such as faces or folder:PATH, and '' is not"),

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan_lib.checkpoint import load_generator
 from dcgan_lib.cli.options import field_docs, parse
 from dcgan_lib.cli.run_folder import FILES
 from dcgan_lib.config import Config, load_config
+from dcgan_lib.data import denormalize
 from dcgan_lib.metrics import scores
 from dcgan_lib.metrics.classifier import load_classifier
+from dcgan_lib.sampling import sample, sample_latents
 
 pytestmark = pytest.mark.usefixtures("cache")
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +31,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def test_every_field_of_config_is_an_option() -> None:
     values = {"data": "digits", "image_size": 128, "channels": 1, "latent_dim": 7, "g_width": 5, "d_width": 6}
     values |= {"batch_size": 9, "sync_batch_norm": True, "lr": 0.25, "d_lr": 0.5, "beta1": 0.125, "beta2": 0.75}
-    values |= {"d_steps": 2, "label_smoothing": 0.1, "steps": 11, "lr_decay_share": 0.5, "seed": 12}
+    values |= {"d_steps": 2, "label_smoothing": 0.1, "steps": 11, "lr_decay_share": 0.5, "ema_decay": 0.99, "seed": 12}
     values |= {"precision": "bfloat16", "device": "cuda"}
     assert list(values) == [field.name for field in fields(Config)] == list(field_docs())
     words = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", str(value))]
@@ -81,10 +84,23 @@ def test_sample(cli: Cli, run: Path, tmp_path: Path) -> None:
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
     _, out, _ = cli("sample", "--run", run, "--n", "4", "--seed", "1", "--out", tmp_path / "grid.png")
-    assert out == f"{tmp_path / 'grid.png'}\n"
+    assert out == f"{tmp_path / 'grid.png'}: 4 images of the raw generator\n"
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (2 * 17 + 1, 2 * 17 + 1)
         np.testing.assert_array_equal(np.array(grid)[1:17, 1:17].transpose(2, 0, 1), a[0])
+
+
+def test_the_averaged_generator_and_the_raw_one(cli: Cli, train: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert ", with images of the averaged generator:" in cli(*train, "--steps=3", "--ema-decay=0.9", "--out", run)[1]
+    for words, which in (((), "averaged"), (("--raw",), "raw")):
+        _, out, _ = cli("sample", "--run", run, "--out", tmp_path / f"{which}.npy", *words)
+        assert out == f"{tmp_path / which}.npy: 64 images of the {which} generator\n"
+    averaged, raw = (np.load(tmp_path / f"{which}.npy") for which in ("averaged", "raw"))
+    assert not np.array_equal(averaged, raw)
+    z = sample_latents(64, 8, seed=0)
+    generator, _ = load_generator(run / "checkpoint.safetensors")
+    np.testing.assert_array_equal(denormalize(sample(generator, z)).numpy(), raw)
 
 
 def test_evaluate(cli: Cli, run: Path, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +108,7 @@ def test_evaluate(cli: Cli, run: Path, tmp_path: Path, album: Path, monkeypatch:
     status, out, _ = cli("evaluate", "--run", run, "--n", "130")
     assert (status, out.count("\n")) == (0, 1)
     result = json.loads(out)
-    assert (result["run"], result["data"]) == (str(run), f"folder:{album}")
+    assert (result["run"], result["data"], result["generator"]) == (str(run), f"folder:{album}", "raw")
     assert (result["n_fake"], result["n_real"]) == (130, 135)
     assert result["fid"] > 0
     shutil.copytree(album, moved := tmp_path / "moved")

@@ -36,7 +36,9 @@ def test_files(tmp_path: Path, tiny: Config, dataset: ImageDataset) -> None:
     assert (folder.path / "history.csv").read_text() == trainer.history.to_csv()
     generator, config = load_generator(folder.path / "generator.safetensors")
     assert config == trainer.config
-    torch.testing.assert_close(generator.state_dict(), trainer.generator.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(generator.state_dict(), trainer.ema_generator.state_dict(), rtol=0, atol=0)
+    raw, _ = load_generator(folder.path, raw=True)
+    torch.testing.assert_close(raw.state_dict(), trainer.generator.state_dict(), rtol=0, atol=0)
     assert Trainer.load(folder.path / "checkpoint.safetensors", dataset).steps_done == 2
     with Image.open(folder.path / "progress.gif") as animation:
         assert animation.n_frames == 2

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from itertools import product
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from dcgan_lib.data import ImageDataset
 from dcgan_lib.metrics import load_classifier, scores
-from dcgan_lib.metrics.scores import class_fractions, fid, measure, mode_coverage, nearest_neighbours, rotated
+from dcgan_lib.metrics.scores import class_fractions, fid, measure, mode_coverage, nearest_neighbours, rotated, speckle
 
 
 def draws(count: int, mean: list[float], std: list[float], seed: int = 0) -> Tensor:
@@ -74,6 +75,18 @@ def test_class_fractions() -> None:
 def test_mode_coverage(real: list[float], fake: list[float], threshold: float, expected: tuple[int, int]) -> None:
     real, fake = (torch.tensor(shares, dtype=torch.float64) for shares in (real, fake))
     assert mode_coverage(real, fake, threshold) == expected
+
+
+def test_speckle_by_hand() -> None:
+    real = torch.randint(0, 256, (3, 2, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    detail = []
+    for row, column in product(range(4), range(5)):
+        around = real[:, :, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].double()
+        detail.append((real[:, :, row, column] - around.mean((2, 3))).abs())
+    checkers = (torch.arange(6)[:, None] + torch.arange(6)) % 2 * 90  # 4/9 of the step inside, 1/2 at the border
+    expected = 90 * (16 * 4 / 9 + 20 / 2) / 36 / torch.stack(detail).mean().item()
+    assert speckle(real, checkers.to(torch.uint8)[None, None]) == pytest.approx(expected, rel=1e-5)
+    assert speckle(real, real) == 1
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 5_000])

@@ -29,7 +29,7 @@ from dcgan_lib.utils.sync_batch_norm import SyncBatchNorm, synchronise
 pytestmark = pytest.mark.usefixtures("cache")
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["train", "--data=digits", "--image-size=16", "--g-width=8", "--d-width=8", "--batch-size=16", "--latent-dim=8"]
-PLAIN = [*SMALL, "--precision=float32", "--device=cpu", "--lr=2e-4", "--lr-decay-share=0"]
+PLAIN = [*SMALL, "--precision=float32", "--device=cpu", "--lr=2e-4", "--lr-decay-share=0", "--ema-decay=0.9"]
 
 
 def together(act: Callable[..., object], *arguments: object, output: Path, count: int = 2) -> list[Fork]:
