@@ -17,7 +17,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas clean remake
+.PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas generators clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -63,12 +63,15 @@ links: $(STAMP) ## point every link at your repository: make links REPO=owner/na
 	@$(VENV_PYTHON) -m tools.notebooks links "$(REPO)"
 	@touch $(STAMP) # pyproject.toml has changed, what it installs has not
 
+generators: $(STAMP) ## train the generators of assets/generators again, from nothing (an hour and a half on one core)
+	@$(VENV_PYTHON) -m benchmarks.generators
+
 fuzz: SECONDS = 10
 fuzz: $(STAMP) ## feed each loader and the command line with changed files (SECONDS=10 for each)
 	$(VENV_PYTHON) benchmarks/fuzz.py --seconds $(SECONDS)
 
-atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (a quarter of an hour)
-	$(VENV_PYTHON) benchmarks/atlas.py
+atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (three quarters of an hour on one core)
+	$(VENV_PYTHON) -m benchmarks.atlas
 
 soak: $(STAMP) ## kill runs, fuzz each loader for a minute, let the live lab train for an hour (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
 	$(VENV_PYTHON) benchmarks/soak.py --hours $(HOURS) --kills $(KILLS) --fuzz-seconds $(FUZZ_SECONDS)

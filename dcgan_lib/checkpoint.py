@@ -158,7 +158,8 @@ def _generator_file(run: Path, raw: bool) -> Path:
         return run / (CHECKPOINT if raw else GENERATOR)
     names = trained_generators()
     known = run.exists() or str(run) in names or run.suffix
-    require(known, f"There is no run {run}: give the folder that train wrote, or one of {', '.join(names)}.")
+    others = ", or one of " + ", ".join(names) if names else ""  # an installed wheel has none
+    require(known, f"There is no run {run}: give the folder that train wrote{others}.")
     return names.get(str(run), run)
 
 

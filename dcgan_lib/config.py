@@ -9,7 +9,9 @@ from typing import Any, Self, get_args
 from dcgan_lib.utils.environment import default_preset
 from dcgan_lib.utils.errors import require
 
-SIZES = ("image_size", "g_width", "d_width", "batch_size", "steps", "lr", "lr_decay_share")
+SIZES = (
+    "image_size", "g_width", "d_width", "batch_size", "steps", "lr", "d_lr", "beta1", "lr_decay_share", "ema_decay",
+)  # fmt: skip
 """What presets choose; what a run is, they leave alone."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
@@ -108,6 +110,13 @@ class Config:
         return cls(**{**sizes, "lr": 2e-3, "steps": 1200, "lr_decay_share": 0.3, **changes})
 
     @classmethod
+    def half_hour(cls, **changes: Any) -> Self:
+        """64x64 pictures on two CPU cores in half an hour: three quarters of the paper's widths, batches of 32."""
+        sizes = {"image_size": 64, "g_width": 48, "d_width": 48, "batch_size": 32}
+        rates = {"lr": 2e-3, "d_lr": 4e-4, "beta1": 0.3, "lr_decay_share": 1.0, "ema_decay": 0.999}
+        return cls(**{**sizes, **rates, "steps": 6000, **changes})
+
+    @classmethod
     def ci(cls, **changes: Any) -> Self:
         """The laptop run cut to seconds: it proves that everything runs, not that it learns."""
         return cls.laptop(**{"g_width": 8, "d_width": 8, "batch_size": 16, "steps": 20, **changes})
@@ -121,7 +130,7 @@ class Config:
         return replace(self, **changes)
 
 
-PRESETS = {"paper": Config.paper, "laptop": Config.laptop, "ci": Config.ci}
+PRESETS = {"paper": Config.paper, "half_hour": Config.half_hour, "laptop": Config.laptop, "ci": Config.ci}
 
 
 def load_config(preset: str | None = None, **changes: Any) -> Config:

@@ -97,8 +97,7 @@ def tidy(notebook: dict, seconds: int, root: Path) -> None:
     count = 0
     for i, cell in enumerate(notebook["cells"]):
         cell["id"] = f"c{i:03d}"
-        tags = cell["metadata"].get("tags")
-        cell["metadata"] = {"tags": tags} if tags else {}
+        cell["metadata"] = rules.tidy_metadata(cell)
         if cell["cell_type"] == "code":
             count += 1
             cell["execution_count"] = count

@@ -112,6 +112,13 @@ def stored_problems(path: Path, root: Path = ROOT) -> Iterator[str]:
     yield from output_problems(notebook, name, root)
 
 
+def tidy_metadata(cell: dict) -> dict:
+    """A cell's tags; one that is tagged `setup` is folded, in JupyterLab and in Colab."""
+    tags = cell["metadata"].get("tags") or []
+    folded = {"jupyter": {"source_hidden": True}, "cellView": "form"} if "setup" in tags else {}
+    return folded | ({"tags": tags} if tags else {})
+
+
 def is_tidy(notebook: dict) -> bool:
     """Ids, counts and metadata are what `make outputs` writes."""
     meta, cells = notebook["metadata"], notebook["cells"]
@@ -121,7 +128,7 @@ def is_tidy(notebook: dict) -> bool:
         and meta["kernelspec"] == KERNEL
         and meta["language_info"] == {"name": "python"}
         and [cell.get("id") for cell in cells] == [f"c{i:03d}" for i in range(len(cells))]
-        and all(set(cell["metadata"]) <= {"tags"} for cell in cells)
+        and all(cell["metadata"] == tidy_metadata(cell) for cell in cells)
         and counts == list(range(1, len(counts) + 1))
     )
 

@@ -10,16 +10,35 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dcgan_lib.config import Config
+from dcgan_lib.history import History
 from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.lab.session import CONTROLS, Session, setting
-from dcgan_lib.lab.verdict import VERDICTS
+from dcgan_lib.lab.verdict import VERDICTS, WINDOW
+from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step
-from dcgan_lib.viz import LiveCurves, to_png
+from dcgan_lib.viz import D_COLOUR, G_COLOUR, LiveCurves, to_png
 
 COLOURS = {"balanced": "#2e9e5b", "early": "#888888", "restless": "#d08700"}
 RED = "#d64545"  # all other verdicts
 MOST_RUNS = 6  # that are over, beside each other
 COLUMN = {"width": "15em", "margin": "0 1em 0 0"}
+STYLE = f"""<style>
+.dcgan-lab {{ max-width: 860px; padding: 4px 2px; }}
+.dcgan-lab .dcgan-controls {{ padding: 10px 4px 4px; border-radius: 10px; background: rgba(128, 128, 128, 0.09); }}
+.dcgan-lab .dcgan-controls > * {{ flex: 1 1 40%; width: auto !important; min-width: 17em; }}
+.dcgan-lab .widget-button {{ border-radius: 8px; padding: 0 14px; margin: 4px 8px 4px 0; }}
+.dcgan-lab .dcgan-start {{ min-width: 7em; }}
+.dcgan-lab img {{ border-radius: 6px; }}
+.dcgan-lab .noUi-connect {{ background: {D_COLOUR}; }}
+.dcgan-lab .widget-html-content {{ line-height: 1.45; white-space: normal; }}
+.dcgan-verdict-card {{ border-left: 5px solid; padding: 4px 12px; border-radius: 4px; margin: 4px 0; }}
+.dcgan-verdict-card > span {{ color: var(--jp-ui-font-color1, inherit); }}
+.dcgan-scale-bar {{ display: flex; align-items: center; gap: 8px; font-size: 12px; opacity: 0.9; margin: 2px 0 6px; }}
+.dcgan-scale-bar > div {{ position: relative; flex: 1; height: 8px; border-radius: 4px;
+  background: linear-gradient(to right, {G_COLOUR}, #bbbbbb, {D_COLOUR}); }}
+.dcgan-scale-bar i {{ position: absolute; top: -4px; width: 5px; height: 16px; margin-left: -3px; border-radius: 3px;
+  background: #222222; border: 1px solid #ffffff; }}
+</style>"""
 STILL_WIDTH, LIVE_WIDTH = 520, 265  # of the samples, about; the browser enlarges the live ones
 
 PARTS = (
@@ -51,10 +70,28 @@ def captions(step: Step, real: Tensor, made: Tensor) -> list[tuple[Tensor, str]]
 
 def verdict_html(kind: str) -> str:
     """The verdict in colour, what to try, and the chapter that explains it."""
-    verdict = VERDICTS[kind]
+    verdict, colour = VERDICTS[kind], COLOURS.get(kind, RED)
     return (
-        f"<b style='color:{COLOURS.get(kind, RED)}'>{html.escape(verdict.sentence)}.</b> {html.escape(verdict.advice)} "
-        f"<a href='{verdict.chapter}.ipynb' target='_blank'>Notebook {verdict.chapter[:2]}</a> explains it."
+        f"<div class='dcgan-verdict-card' style='color:{colour}'><b>{html.escape(verdict.sentence)}.</b> "
+        f"<span>{html.escape(verdict.advice)} <a href='{verdict.chapter}.ipynb' target='_blank'>"
+        f"Notebook {verdict.chapter[:2]}</a> explains it.</span></div>"
+    )
+
+
+def caption(trainer: Trainer, raw: bool = False) -> str:
+    """Whose images are shown."""
+    which = "" if not trainer.ema_generator else "raw " if raw else "averaged "
+    return f"The same z at every step, by the {which}generator"
+
+
+def scale_html(history: History) -> str:
+    """Who is ahead, as a mark between G, which fools D, and D, which recognises everything: D's share of right answers
+    in the last 50 steps, as sure as it was of them."""
+    rows = history.rows[-WINDOW:]
+    right = ((rows[:, 2] + 1 - rows[:, 3]) / 2).nanmean().item() if len(rows) else 0.5
+    mark = f"<div><i style='left:{100 * right:.0f}%'></i></div>"
+    return (
+        f"<div class='dcgan-scale-bar'><span>G fools D</span>{mark}<span>D is right, {100 * right:.0f} %</span></div>"
     )
 
 

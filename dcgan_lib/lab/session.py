@@ -16,7 +16,7 @@ from torch import Tensor
 from dcgan_lib.checkpoint import free_folder
 from dcgan_lib.data.dataset import normalize
 from dcgan_lib.images import grid
-from dcgan_lib.lab.verdict import SAMPLE_EVERY, SampleStats, diversity, measure_samples, reach_verdict
+from dcgan_lib.lab.verdict import SAMPLE_EVERY, SampleStats, advised, measure_samples, reach_verdict
 from dcgan_lib.losses import fake_loss, generator_loss, real_loss
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step, discriminator_step, generator_step
@@ -36,7 +36,7 @@ class Session:
         self.trainer = trainer
         self.first_step = trainer.steps_done
         self._beginning = {name: tensor.clone() for name, tensor in trainer.tensors().items()}
-        self._real_diversity = diversity(normalize(trainer.dataset.images[:512])) or 1.0
+        self._real_images = normalize(trainer.dataset.images[:512])
         self._forget()
 
     def _forget(self) -> None:
@@ -112,9 +112,9 @@ class Session:
         with stop_button() as pressed:
             yield
             if self.trainer.steps_done % SAMPLE_EVERY == 0:
-                images = self.trainer.sample()
-                self.samples.append(measure_samples(images, self._last_images, self._real_diversity))
-                self.frames.append(grid(images))
+                images = self.trainer.sample(raw=True)
+                self.samples.append(measure_samples(images, self._last_images, self._real_images))
+                self.frames.append(grid(self.trainer.sample()))
                 self._last_images = images
                 if len(self.frames) > MOST_FRAMES:
                     del self.frames[1::2]
@@ -124,6 +124,10 @@ class Session:
     def verdict(self) -> str:
         """The verdict on the run so far, one of the keys of `VERDICTS`."""
         return reach_verdict(self.trainer.history, self.samples)
+
+    def advice(self) -> dict[str, Any]:
+        """What the verdict would change of `CONTROLS`; empty where it would leave them as they are."""
+        return advised(self.verdict(), self.trainer.config)
 
     def reset(self) -> None:
         """Back to the state in which the trainer came, with the controls as they are now."""

@@ -34,7 +34,7 @@ class Controls:
         rate = {"min": min(powers), "max": max(powers), "step": 0.05, "readout_format": ".1e"}
         self.preset = widgets.Dropdown(options=[*PRESETS, OWN], description="settings")
         self.lr = widgets.FloatLogSlider(config.lr, description="lr", **rate)
-        self.two_rates = widgets.Checkbox(config.d_lr is not None, description="D gets a rate of its own")
+        self.two_rates = widgets.Checkbox(config.d_lr is not None, description="own lr for D")
         self.d_lr = widgets.FloatLogSlider(d_lr, description="lr of D", **rate)
         self.beta1 = widgets.FloatSlider(config.beta1, max=max(0.99, config.beta1), step=0.01, description="beta1")
         self.d_steps = widgets.IntSlider(config.d_steps, min=1, max=max(5, config.d_steps), description="D steps (k)")
@@ -54,6 +54,14 @@ class Controls:
         d_lr = _rate(self.d_lr, self._chosen.d_lr) if self.two_rates.value else None
         values = {name: getattr(self, name).value for name in ("beta1", "d_steps", "label_smoothing")}
         return {"lr": _rate(self.lr, self._chosen.lr), "d_lr": d_lr, **values}
+
+    def move(self, changes: dict[str, Any]) -> None:
+        """Put the widgets on new values of the config's fields, as a reader would."""
+        values = self.values() | changes
+        self.two_rates.value = values["d_lr"] is not None
+        self.d_lr.value = values["d_lr"] or values["lr"]
+        for name in ("lr", "beta1", "d_steps", "label_smoothing"):
+            getattr(self, name).value = values[name]
 
     def _choose(self, _change: Any) -> None:
         if self.preset.value == OWN:

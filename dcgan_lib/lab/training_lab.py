@@ -32,7 +32,8 @@ from dcgan_lib.utils.environment import headless
 from dcgan_lib.viz import LiveCurves, error_text, named, show_progress, show_still, to_png
 
 TICK, DRAW_EVERY, CAPTION_EVERY = 0.03, 0.12, 1.5  # seconds: of training, between pictures, and in slow motion
-HALF = {"width": "400px", "max_width": "100%", "object_fit": "contain"}  # two fit beside each other
+WHOLE = {"width": "100%", "object_fit": "contain"}
+HALF = {"flex": "1 1 250px", "max_width": "410px", "min_width": "250px"}  # two fit beside each other
 WRAP = {"flex_flow": "row wrap"}
 
 
@@ -49,38 +50,44 @@ class TrainingLab:
         self.session = Session(trainer)
         self.controls = Controls(trainer.config)
         self.error: BaseException | None = None
-        self._live_curves = LiveCurves()
+        self._live_curves = LiveCurves(transparent=not headless())
         self._captions: list[tuple[Tensor, str]] = []  # of a step in slow motion, those still to show
         self._lock = threading.RLock()
         self._drawn_at = 0.0
         self._started_at = (0.0, 0)  # seconds, and the step
-        self.start = self._button("Start", self.play)
+        self.start = self._button("Start", "play", self.play)
         self.start.button_style = "success"
-        self.pause = self._button("Pause", self.stop)
-        self.reset_button = self._button("Reset", self.reset)
-        self.d_step = self._button("One D step", lambda: self._step_alone("discriminator"))
-        self.g_step = self._button("One G step", lambda: self._step_alone("generator"))
-        self.slow = named("slow", widgets.Checkbox(description="slow motion", indent=False, layout={"width": "9em"}))
-        self.slow.observe(lambda _change: self._guarded(self._end_slow_step), "value")
-        self.gif = self._button(
-            "Save GIF", lambda: self._save("progress.gif", lambda p: save_gif(p, self.session.frames))
-        )
-        self.checkpoint = self._button("Save checkpoint", lambda: self._save(CHECKPOINT, trainer.save))
+        self.pause = self._button("Pause", "pause", self.stop)
+        self.reset_button = self._button("Reset", "undo", self.reset)
+        self.d_step = self._button("One D step", "step-forward", lambda: self._step_alone("discriminator"))
+        self.g_step = self._button("One G step", "step-forward", lambda: self._step_alone("generator"))
+        self.advice = self._button("Take the advice", "check", self._take_advice)
+        self.gif = self._button("Save GIF", "film", lambda: self._save("progress.gif", self._save_gif))
+        self.checkpoint = self._button("Save checkpoint", "download", lambda: self._save(CHECKPOINT, trainer.save))
+        self.slow = self._switch("slow motion", self._end_slow_step)
+        self.raw = self._switch("raw generator", self.draw)
+        self.raw.layout.display = "" if trainer.ema_generator else "none"
         self.status = named("status", widgets.HTML())
         self.verdict = named("verdict", widgets.HTML())
         self.message = named("said", widgets.HTML())
-        self.pictures = named("pictures", widgets.Image(layout=HALF))
-        self.curves = named("curves", widgets.Image(layout=HALF))
+        self.scale, self.caption = named("scale", widgets.HTML()), named("caption", widgets.HTML())
+        self.pictures = named("pictures", widgets.Image(layout=WHOLE))
+        self.curves = named("curves", widgets.Image(layout=WHOLE))
         self.past = named("past", render.PastRuns())
         for control in self.controls.all:
             control.observe(lambda _change: self._show_state(), "value")
         self._boxes: list[widgets.Widget] = []
         self._mount()
 
-    def _button(self, words: str, act: Callable[[], Any]) -> widgets.Button:
-        button = named(words, widgets.Button(description=words, layout={"width": "auto"}))
+    def _button(self, words: str, icon: str, act: Callable[[], Any]) -> widgets.Button:
+        button = named(words, widgets.Button(description=words, icon=icon, layout={"width": "auto"}))
         button.on_click(lambda _button: self._guarded(act))
         return button
+
+    def _switch(self, words: str, act: Callable[[], Any]) -> widgets.Checkbox:
+        switch = named(words, widgets.Checkbox(description=words, indent=False, layout={"width": "9em"}))
+        switch.observe(lambda _change: self._guarded(act), "value")
+        return switch
 
     def _guarded(self, act: Callable[[], Any]) -> None:
         """Do what a reader asked for; an error stops the run and is shown, for nobody sees a callback's."""
@@ -155,6 +162,11 @@ class TrainingLab:
         self._captions = []
         self.message.value = ""
 
+    def _take_advice(self) -> None:
+        """Move the sliders as the verdict advises; a run that trains goes on with them."""
+        self.controls.move(self.session.advice())
+        self._show_state()
+
     def _step_alone(self, player: str) -> None:
         self._pause()
         self._steer()
@@ -165,7 +177,7 @@ class TrainingLab:
     def draw(self, images: Tensor | None = None) -> None:
         """Show these images (N, C, H, W) in [-1, 1], or what the fixed z give now, and the curves."""
         trainer = self.session.trainer
-        samples = render.samples(trainer.sample() if images is None else images)
+        samples = render.samples(trainer.sample(raw=self.raw.value) if images is None else images)
         curves = self._live_curves.draw(trainer.history, self.session.marks)
         self.pictures.value = to_png(samples, compress_level=1)
         self.curves.value = to_png(curves, compress_level=1)
@@ -180,12 +192,18 @@ class TrainingLab:
         error = f"<br>{error_text(self.error)}" if self.error else ""
         self.status.value = render.status_html(config, steps, speed) + error
         self.verdict.value = render.verdict_html(self.session.verdict())
+        self.scale.value = render.scale_html(self.session.trainer.history)
+        self.caption.value = render.caption(self.session.trainer, self.raw.value)
+        self.advice.layout.display = "" if self.session.advice() else "none"
         self.start.disabled = self.running
         self.pause.disabled = not self.running
         self._clock.turn(self.running)
 
     def _next_config(self) -> Config:
         return self.session.trainer.config.replace(**self.controls.values())
+
+    def _save_gif(self, path: Path) -> None:
+        save_gif(path, self.session.frames)
 
     def _save(self, name: str, write: Callable[[Path], None]) -> None:
         write(path := self.session.folder / name)
@@ -210,15 +228,19 @@ class TrainingLab:
             widget.close()
         self._clock = clock = BrowserClock(lambda: self._guarded(self.tick), self._toggle)
         self.start.layout.display = self.pause.layout.display = "" if clock.obeys else "none"
-        buttons = [self.start, self.pause, clock.widget, self.reset_button, self.d_step, self.g_step, self.slow]
+        buttons = [self.start, self.pause, clock.widget, self.reset_button, self.d_step, self.g_step]
+        left = widgets.VBox([self.pictures, self.caption], layout=HALF)
+        right = widgets.VBox([self.curves, self.scale], layout=HALF)
         rows = [
-            widgets.Box(self.controls.all, layout=WRAP),
-            widgets.Box(buttons, layout=WRAP),
-            widgets.VBox([self.status, self.verdict, self.message]),
-            widgets.Box([self.pictures, self.curves], layout=WRAP),
+            widgets.HTML(render.STYLE),
+            named("controls", widgets.Box(self.controls.all, layout=WRAP)),
+            widgets.Box([*buttons, self.slow, self.raw], layout=WRAP),
+            widgets.Box([self.verdict, self.advice], layout=WRAP | {"align_items": "center"}),
+            widgets.VBox([self.status, self.message]),
+            widgets.Box([left, right], layout=WRAP),
             widgets.Box([self.gif, self.checkpoint], layout=WRAP),
         ]
-        self._boxes = [widgets.VBox([*rows, self.past]), *rows, clock.widget]
+        self._boxes = [named("lab", widgets.VBox([*rows, self.past])), *rows, left, right, clock.widget]
 
     def _toggle(self, on: bool) -> None:
         if on != self.running:
@@ -250,4 +272,4 @@ def watch(
 
 def progress_png(trainer: Trainer) -> PngImage:
     """What the fixed z give now, beside the curves so far."""
-    return PngImage(to_png(show_progress(trainer.history, trainer.sample())))
+    return PngImage(to_png(show_progress(trainer.history, trainer.sample(), render.caption(trainer))))

@@ -5,13 +5,15 @@ purpose, and are tested on others (benchmarks/judged_runs.py, tests/lab/test_ver
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dcgan_lib.config import Config
 from dcgan_lib.history import History
+from dcgan_lib.metrics import detail
 
 WINDOW = 50
 """Over how many of the last steps the numbers are averaged."""
@@ -22,12 +24,14 @@ SAMPLE_EVERY = 25
 
 
 class SampleStats(NamedTuple):
-    """What the images of the fixed z were like at one step, in units of the real images' diversity."""
+    """What the raw generator's images of the fixed z were like at one step, compared with real images."""
 
     diversity: float
     """How much the images differ from one another: 0 where all are alike, about 1 where they vary as real ones do."""
     change: float
-    """How much they differ from those of 25 steps before."""
+    """How much they differ from those of 25 steps before, in units of the real images' diversity."""
+    speckle: float
+    """How noisy they are: 1 is as smooth as real images (`metrics.speckle`)."""
 
 
 class Verdict(NamedTuple):
@@ -50,15 +54,28 @@ VERDICTS = {
 }
 
 
+def advised(kind: str, config: Config) -> dict[str, Any]:
+    """The advice of a verdict as new values of the config's fields; empty where nothing is to be changed."""
+    lr, d_lr = config.lr, config.d_lr or config.lr
+    return {
+        "d_wins": {"d_lr": d_lr / 3, "d_steps": 1},
+        "g_wins": {"d_lr": lr},
+        "restless": {"lr": lr / 3, "d_lr": d_lr / 3},
+        "collapsing": {"lr": lr / 3, "d_lr": d_lr / 3, "beta1": min(config.beta1, 0.5)},
+    }.get(kind, {})
+
+
 def diversity(images: Tensor) -> float:
     """The standard deviation of each pixel over the images (N, C, H, W), averaged over the pixels."""
     return images.std(0).mean().item()
 
 
-def measure_samples(images: Tensor, before: Tensor | None, real_diversity: float) -> SampleStats:
-    """Compare the images of the fixed z, (N, C, H, W), with one another and with those of 25 steps before."""
+def measure_samples(images: Tensor, before: Tensor | None, real: Tensor) -> SampleStats:
+    """Compare the images of the fixed z, (N, C, H, W), with one another, with those of 25 steps before, and with real
+    ones, (M, C, H, W), all in [-1, 1]."""
+    unit = diversity(real) or 1.0
     change = 0.0 if before is None else torch.dist(images, before).item() / images.numel() ** 0.5
-    return SampleStats(diversity(images) / real_diversity, change / real_diversity)
+    return SampleStats(diversity(images) / unit, change / unit, detail(images) / (detail(real) or 1.0))
 
 
 def reach_verdict(history: History, samples: Sequence[SampleStats]) -> str:

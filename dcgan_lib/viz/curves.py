@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dcgan_lib.history import History
-from dcgan_lib.images import grid, side_by_side
+from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, REAL_COLOUR, compact, to_image
 
 MEAN_OF = 25
@@ -24,7 +24,9 @@ TOPS = (3, 6, 12)
 """The axis of the losses ends at the first of these above the bold curves; higher losses are out of sight."""
 SHORTEST = 100
 """The live axis of steps is as long as this, then twice, four times ... as long."""
-LABEL = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "top", "fontsize": 7, "color": "#777777"}
+GREY = "#7a7a7a"
+"""Of axes and words: it can be read on a white page and on a dark one."""
+LABEL = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "top", "fontsize": 7, "color": GREY}
 
 PLOTS = {
     "losses": [("d_loss", "d_loss", D_COLOUR), ("g_loss", "g_loss", G_COLOUR)],
@@ -47,19 +49,26 @@ def plot_history(history: History, figure: Figure | None = None) -> Figure:
         upper.axhline(value, color=colour, lw=0.8, ls=":")
         upper.annotate(f" {name}", (1, value), None, ("axes fraction", "data"), color=colour, fontsize=8, va="center")
     upper.set_ylim(0, _top(history))
-    lower.axhline(0.5, color="grey", lw=0.8, ls=":")
+    lower.axhline(0.5, color=GREY, lw=0.8, ls=":")
     lower.set(ylim=(0, 1), xlabel="step")
     for axes, title in zip((upper, lower), PLOTS, strict=True):
         _add_curves(history, axes, title)
-        axes.set_title(title, loc="left", fontsize=10)
-        axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2, frameon=False, fontsize=9)
+        axes.set_title(title, loc="left", fontsize=10, color=GREY)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=2, frameon=False, fontsize=9, labelcolor=GREY)
+        axes.set_facecolor("none")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GREY)
+        axes.tick_params(colors=GREY)
+        axes.xaxis.label.set_color(GREY)
     return figure
 
 
-def show_progress(history: History, images: Tensor) -> Image.Image:
-    """Images (N, C, H, W) on the left, the curves of their run on the right, as one image."""
+def show_progress(history: History, images: Tensor, caption: str) -> Image.Image:
+    """Images (N, C, H, W) with words below them on the left, the curves of their run on the right, as one image."""
     enlarged = grid(images, scale=max(1, 64 // images.shape[-1]))
-    return compact(side_by_side(enlarged, to_image(plot_history(history)), gap=10))
+    words = Image.new("RGB", (enlarged.width, 22), "white")
+    ImageDraw.Draw(words).text((2, 4), caption, GREY, ImageFont.load_default(13))
+    return compact(side_by_side(stacked(enlarged, words), to_image(plot_history(history)), gap=10))
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
@@ -77,15 +86,17 @@ class LiveCurves:
 
     Args:
         size: of the figure in inches.
+        transparent: paint no background, so that the curves look well on a dark page, too.
     """
 
-    def __init__(self, size: tuple[float, float] = (4.2, 4.3), dpi: int = 100) -> None:
-        self._figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    def __init__(self, size: tuple[float, float] = (4.2, 4.3), dpi: int = 100, transparent: bool = False) -> None:
+        self._mode = "RGBA" if transparent else "RGB"
+        self._figure = Figure(figsize=size, dpi=dpi, layout="constrained", facecolor="none" if transparent else "white")
         self._canvas = FigureCanvasAgg(self._figure)
         self._range: tuple[int, int] | None = None
 
     def draw(self, history: History, marks: Sequence[tuple[int, str]] = ()) -> Image.Image:
-        """The curves as an RGB image, 420 x 430 pixels by default.
+        """The curves as an image, 420 x 430 pixels by default; RGBA where the background is transparent, else RGB.
 
         Args:
             marks: steps, and for each what happened there; the last three are written out.
@@ -97,13 +108,13 @@ class LiveCurves:
         self._canvas.restore_region(self._background)
         for axes, title in zip(self._figure.axes, PLOTS, strict=True):
             artists = _add_curves(history, axes, title)
-            artists += [axes.axvline(step, color=LABEL["color"], lw=0.8) for step, _ in marks]
+            artists += [axes.axvline(step, color=GREY, lw=0.8) for step, _ in marks]
             if title == "losses":
                 artists += [axes.annotate(words, (step, 0.98), **LABEL) for step, words in marks[-3:]]
             for artist in artists:
                 axes.draw_artist(artist)
                 artist.remove()
-        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
+        return Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert(self._mode)
 
     def _draw_background(self, steps: int, top: int) -> None:
         self._figure.clear()

@@ -34,8 +34,16 @@ def test_verdict_in_colour(odd: str) -> None:
     for kind in VERDICTS:
         assert f"color:{render.COLOURS.get(kind, render.RED)}'" in render.verdict_html(kind)
     text = render.verdict_html(odd)
-    assert ">&lt;i&gt;a &amp; b.</b> &lt;script&gt; <a" in text
+    assert ">&lt;i&gt;a &amp; b.</b> <span>&lt;script&gt; <a" in text
     assert "<a href='08_results.ipynb' target='_blank'>Notebook 08</a>" in text
+
+
+@pytest.mark.parametrize(("d_x", "d_gz", "percent"), [(0.9, 0.2, 85), (0.5, 0.5, 50), (0.1, 0.9, 10)])
+def test_scale(d_x: float, d_gz: float, percent: int) -> None:
+    history = History(torch.cat([torch.full((9, 5), 0.3), torch.tensor([1, 1, d_x, d_gz, 0]).repeat(50, 1)]))
+    assert f"left:{percent}%" in render.scale_html(history)
+    assert f"D is right, {percent} %" in render.scale_html(history)
+    assert "50 %" in render.scale_html(History())
 
 
 def test_captions() -> None:

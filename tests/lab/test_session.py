@@ -159,10 +159,14 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_samples(session: Session, tiny: Config, dataset: ImageDataset, chunks: list[int]) -> None:
     for steps in chunks:
         session.advance(steps)
-    trainer, seen = Trainer(tiny, dataset), [Trainer(tiny, dataset).sample()]
-    trainer.train(6, every=3, on_progress=lambda trainer: seen.append(trainer.sample()))
+    trainer = Trainer(tiny, dataset)
+    averaged, seen = [trainer.sample()], [trainer.sample(raw=True)]
+    for _ in range(2):
+        trainer.train(3)
+        averaged.append(trainer.sample())
+        seen.append(trainer.sample(raw=True))
     assert len(session.samples) == 2
-    assert [frame.tobytes() for frame in session.frames] == [grid(images).tobytes() for images in seen]
+    assert [frame.tobytes() for frame in session.frames] == [grid(images).tobytes() for images in averaged]
     real = (dataset.images / 127.5 - 1).std(0).mean()
     for stats, images in zip(session.samples, seen[1:], strict=True):
         assert stats.diversity == pytest.approx((images.std(0).mean() / real).item(), rel=1e-4)

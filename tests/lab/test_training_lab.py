@@ -142,6 +142,32 @@ def test_play_s_own_buttons(lab: TrainingLab) -> None:
     assert steps(lab) == 1
 
 
+def test_the_advice_moves_the_sliders(lab: TrainingLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lab.advice.layout.display == "none"  # too early for any
+    monkeypatch.setattr(lab.session, "advice", lambda: {"lr": 3e-4, "d_lr": 1e-4, "d_steps": 2})
+    lab.start.click()
+    tick(lab)
+    assert lab.advice.layout.display == ""
+    lab.advice.click()
+    tick(lab)
+    config = lab.session.trainer.config
+    assert (config.lr, config.d_lr, config.d_steps) == (pytest.approx(3e-4), pytest.approx(1e-4), 2)
+    assert (config.beta1, lab.running, steps(lab)) == (0.5, True, 2)
+
+
+def test_the_raw_generator_and_the_averaged_one(lab: TrainingLab, tiny: Config, dataset: ImageDataset) -> None:
+    lab.session.advance(3)
+    for raw, words in ((True, "by the raw generator"), (False, "by the averaged generator")):
+        lab.raw.value = not raw
+        lab.raw.value = raw  # shown at once, also while nothing trains
+        assert lab.pictures.value == png(lab.session.trainer.sample(raw=raw))
+        assert words in lab.caption.value
+    plain = TrainingLab(Trainer(tiny.replace(ema_decay=0.0), dataset))
+    plain.show()
+    assert (lab.raw.layout.display, plain.raw.layout.display) == ("", "none")
+    assert "by the generator" in plain.caption.value
+
+
 def test_the_very_next_step_uses_the_sliders(lab: TrainingLab) -> None:
     trainer, controls = lab.session.trainer, lab.controls
     lab.start.click()

@@ -9,6 +9,7 @@ from dcgan_lib.config import Config
 from dcgan_lib.data.dataset import ImageDataset
 from dcgan_lib.images import grid
 from dcgan_lib.lab import training_lab, watch
+from dcgan_lib.lab.render import caption
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz.curves import show_progress
 from dcgan_lib.viz.show import to_png
@@ -41,4 +42,4 @@ def test_watch(
     assert trainer.steps_done == 6
     assert len(shown) == (1 if headless == "1" else 4)
     assert all(isinstance(thing, PngImage) for thing in shown)
-    assert shown[-1].data == to_png(show_progress(other.history, other.sample()))
+    assert shown[-1].data == to_png(show_progress(other.history, other.sample(), caption(other)))

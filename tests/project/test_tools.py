@@ -87,6 +87,7 @@ def test_outputs_of_a_lesson_keep_every_rule(tree: Path, monkeypatch: pytest.Mon
     cells = lesson("00_test.ipynb")
     cells[3].source = "import os, sys\nprint(os.environ['OMP_NUM_THREADS'])\nsys.stdout.flush()\nprint(2)\n3"
     cells[3].metadata = {"tags": ["keep"], "execution": {"x": "1"}, "collapsed": True}
+    cells[1].metadata = {"tags": ["setup"]}
     path = write(tree, *cells)
     assert any("do not belong" in problem for problem in notebooks.check(tree))  # never run so far
     assert list(notebooks.outputs(tree, [], False)) == []
@@ -94,6 +95,7 @@ def test_outputs_of_a_lesson_keep_every_rule(tree: Path, monkeypatch: pytest.Mon
     stored = nbformat.read(path, as_version=4)
     nbformat.validate(stored)
     assert stored.cells[3].metadata == {"tags": ["keep"]}
+    assert stored.cells[1].metadata == {"tags": ["setup"], "jupyter": {"source_hidden": True}, "cellView": "form"}
     shown = [output.get("text", output.get("data")) for output in stored.cells[3].outputs]
     assert shown == ["1\n2\n", {"text/plain": "3"}]
     assert stored.cells[3].outputs[1].execution_count == stored.cells[3].execution_count == 2

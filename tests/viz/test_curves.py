@@ -82,8 +82,10 @@ def test_show_progress() -> None:
     """Samples on the left, unsmoothed and enlarged to 64 pixels, curves on the right."""
     images = torch.randint(0, 2, (64, 1, 32, 32), generator=torch.Generator().manual_seed(2)).byte() * 255
     left, right = grid(images, scale=2), to_image(plot_history(noise(7)))
-    shown = show_progress(noise(7), images).convert("RGB")
-    assert shown.size == (left.width + 10 + right.width, max(left.height, right.height))
+    shown = show_progress(noise(7), images, "sixty-four").convert("RGB")
+    assert shown.size == (left.width + 10 + right.width, max(left.height + 22, right.height))
+    words = shown.crop((0, left.height, left.width, left.height + 22)).convert("L")
+    assert words.getextrema()[0] < 150
     assert shown.crop((0, 0, *left.size)).tobytes() == left.tobytes()
 
 
@@ -173,3 +175,13 @@ def test_before_the_first_step() -> None:
     assert LiveCurves((3, 2), dpi=50).draw(History()).size == (150, 100)
     assert empty.tobytes() != live.draw(flat(3)).tobytes()
     assert empty.tobytes() != live.draw(History(), [(0, "lr 0.03")]).tobytes()
+
+
+def test_transparent_curves_are_the_same_on_any_page() -> None:
+    history = History(torch.rand(30, 5, generator=torch.Generator().manual_seed(0)))
+    plain, clear = LiveCurves().draw(history), LiveCurves(transparent=True).draw(history)
+    assert (plain.mode, clear.mode, clear.getpixel((0, 0))[3]) == ("RGB", "RGBA", 0)
+    on_white = Image.new("RGBA", clear.size, "white")
+    on_white.alpha_composite(clear)
+    difference = np.asarray(on_white.convert("RGB")).astype(int) - np.asarray(plain).astype(int)
+    assert abs(difference).max() < 12
