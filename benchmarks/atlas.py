@@ -28,8 +28,8 @@ from dcgan_lib.trainer import Trainer
 from dcgan_lib.utils.console import progress
 from dcgan_lib.utils.files import write_file, write_text
 
-LRS = (3e-4, 1e-3, 2e-3, 4e-3, 1e-2)
-BETA1S = (0.0, 0.3, 0.5, 0.7, 0.9)
+LRS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+BETA1S = (0.0, 0.3, 0.5, 0.9)
 SEEDS, SAMPLES = 3, 2000
 PRESET = Config.laptop(device="cpu")
 ASSETS = Path(__file__).parent.parent / "assets"

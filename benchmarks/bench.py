@@ -56,8 +56,8 @@ CAPTIONS = {
     "i": "The `laptop` preset on the embedded faces, each row in a process of its own, medians of five turns alone and "
     "beside a process that does nothing but spin. Where torch would take 2 to 8 threads, this library takes one fewer, "
     "unless `OMP_NUM_THREADS` is set.",
-    "k": "`python -m benchmarks.presets`: each row is `Config.laptop` with one thing changed back, trained to its end on "
-    "one thread. FID and speckle (1 is as smooth as the real pictures) as `evaluate` prints them, 10,000 samples.",
+    "k": "`python -m benchmarks.presets`: each row is `Config.laptop` with something changed back, trained to its end "
+    "on one thread. FID and speckle (1 is as smooth as the real pictures) as `evaluate` prints them, 10,000 samples.",
 }
 
 

@@ -17,8 +17,9 @@ def test_defaults_are_the_papers() -> None:
 
 
 def test_presets_change_how_much_and_never_what() -> None:
-    how_much = {"image_size", "g_width", "d_width", "batch_size", "lr", "lr_decay_share", "steps"}
-    for preset in (Config.laptop(), Config.ci()):
+    how_much = {"image_size", "g_width", "d_width", "batch_size", "steps"}
+    how_much |= {"lr", "d_lr", "beta1", "lr_decay_share", "ema_decay"}
+    for preset in (Config.laptop(), Config.half_hour(), Config.ci()):
         changed = {name for name, value in preset.to_dict().items() if value != getattr(Config(), name)}
         assert changed <= how_much
     assert Config.ci().steps < Config.laptop().steps < Config.paper().steps
@@ -38,7 +39,7 @@ def test_preset_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DCGAN_PRESET", raising=False)
     assert load_config() == Config.laptop()
     monkeypatch.setenv("DCGAN_PRESET", "desktop")
-    with pytest.raises(InputError, match="no preset 'desktop': choose one of paper, laptop, ci"):
+    with pytest.raises(InputError, match="no preset 'desktop': choose one of paper, half_hour, laptop, ci"):
         load_config()
 
 

@@ -18,7 +18,7 @@ from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step
 from dcgan_lib.viz import D_COLOUR, G_COLOUR, LiveCurves, to_png
 
-COLOURS = {"balanced": "#2e9e5b", "early": "#888888", "restless": "#d08700"}
+COLOURS = {"balanced": "#2e9e5b", "early": "#888888", "restless": "#d08700", "slow": "#d08700"}
 RED = "#d64545"  # all other verdicts
 MOST_RUNS = 6  # that are over, beside each other
 COLUMN = {"width": "15em", "margin": "0 1em 0 0"}

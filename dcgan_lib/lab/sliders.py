@@ -14,11 +14,11 @@ from dcgan_lib.viz.explore import style_control
 OWN = "your own"
 PRESETS: dict[str, dict[str, Any]] = {
     "as it began": {},
-    "the paper's: lr 0.0002, beta1 0.5": {"lr": 2e-4, "beta1": 0.5},
-    "too fast: lr 0.03": {"lr": 0.03},
+    "the paper's: lr 0.0002, beta1 0.5": {"lr": 2e-4, "d_lr": None, "beta1": 0.5},
+    "too fast: lr 0.03": {"lr": 0.03, "d_lr": 0.01},
     "long memory: beta1 0.9": {"beta1": 0.9},
-    "D too strong: k = 5": {"d_steps": 5},
-    "G too strong: D's rate 0.00002": {"d_lr": 2e-5},
+    "five turns for D: k = 5": {"d_steps": 5},
+    "D too weak: its lr 0.00002": {"d_lr": 2e-5},
 }
 """For each entry of the drop-down, what differs from the config that the lab began with."""
 

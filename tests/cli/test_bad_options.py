@@ -85,9 +85,9 @@ COMMANDS = [
     ("train --data digits --device gpu", "This machine cannot use the device 'gpu': choose cpu"),
     ("train --resume --out nowhere", "nowhere holds no run: leave --resume out to begin one"),
     ("train --data digits --g-width 65536 --latent-dim 65536 --device cpu", "This does not fit into the memory"),
-    ("sample --run nowhere --out a.npy", "nowhere/generator.safetensors cannot be read (No such file or directory)"),
+    ("sample --run nowhere --out a.npy", "There is no run nowhere: give the folder that train wrote"),
     ("sample --run nowhere --out a.jpg", "--out must end in .npy or .png: a.jpg does not."),
-    ("evaluate --run nowhere", "nowhere/generator.safetensors cannot be read (No such file or directory)"),
+    ("evaluate --run nowhere", "There is no run nowhere: give the folder that train wrote"),
 ]
 
 
@@ -103,7 +103,7 @@ def test_one_sentence_and_no_trace(cli: Cli, words: str, message: str, tmp_path:
 
 def test_bad_preset_in_the_environment(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCGAN_PRESET", "LAPTOP")
-    message = "There is no preset 'LAPTOP': choose one of paper, laptop, ci (DCGAN_PRESET)."
+    message = "There is no preset 'LAPTOP': choose one of paper, half_hour, laptop, ci (DCGAN_PRESET)."
     assert cli("train") == (2, "", f"dcgan_lib: {message}\n")
 
 

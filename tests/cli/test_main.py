@@ -41,14 +41,15 @@ def test_every_field_of_config_is_an_option() -> None:
     assert not parse(["train", "--no-sync-batch-norm"]).config.sync_batch_norm
 
 
-@pytest.mark.parametrize("preset", [None, "paper", "laptop", "ci"])
+@pytest.mark.parametrize("preset", [None, "paper", "half_hour", "laptop", "ci"])
 def test_preset_gives_the_defaults(preset: str | None) -> None:
     """Where a run goes on, the fields in which presets differ count as given."""
     options = parse(["train", *(["--preset", preset] if preset else []), "--seed=3"])
     config = load_config(preset, seed=3)
     assert options.config == config
-    names = {"image_size", "g_width", "d_width", "batch_size", "lr", "steps", "lr_decay_share"} if preset else set()
-    assert options.given == {name: getattr(config, name) for name in names | {"seed"}}
+    names = {"image_size", "g_width", "d_width", "batch_size", "steps"}
+    names |= {"lr", "d_lr", "beta1", "lr_decay_share", "ema_decay"}
+    assert options.given == {name: getattr(config, name) for name in (names if preset else set()) | {"seed"}}
 
 
 def test_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ def test_sample(cli: Cli, run: Path, tmp_path: Path) -> None:
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
     _, out, _ = cli("sample", "--run", run, "--n", "4", "--seed", "1", "--out", tmp_path / "grid.png")
-    assert out == f"{tmp_path / 'grid.png'}: 4 images of the raw generator\n"
+    assert out == f"{tmp_path / 'grid.png'}: 4 images of the averaged generator\n"
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (2 * 17 + 1, 2 * 17 + 1)
         np.testing.assert_array_equal(np.array(grid)[1:17, 1:17].transpose(2, 0, 1), a[0])
@@ -93,6 +94,8 @@ def test_sample(cli: Cli, run: Path, tmp_path: Path) -> None:
 def test_the_averaged_generator_and_the_raw_one(cli: Cli, train: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert ", with images of the averaged generator:" in cli(*train, "--steps=3", "--ema-decay=0.9", "--out", run)[1]
+    assert "steps done. Written:" in cli(*train, "--steps=1", "--ema-decay=0", "--out", tmp_path / "plain")[1]
+    assert "of the raw generator" in cli("sample", "--run", tmp_path / "plain", "--out", tmp_path / "plain.png")[1]
     for words, which in (((), "averaged"), (("--raw",), "raw")):
         _, out, _ = cli("sample", "--run", run, "--out", tmp_path / f"{which}.npy", *words)
         assert out == f"{tmp_path / which}.npy: 64 images of the {which} generator\n"
@@ -108,7 +111,7 @@ def test_evaluate(cli: Cli, run: Path, tmp_path: Path, album: Path, monkeypatch:
     status, out, _ = cli("evaluate", "--run", run, "--n", "130")
     assert (status, out.count("\n")) == (0, 1)
     result = json.loads(out)
-    assert (result["run"], result["data"], result["generator"]) == (str(run), f"folder:{album}", "raw")
+    assert (result["run"], result["data"], result["generator"]) == (str(run), f"folder:{album}", "averaged")
     assert (result["n_fake"], result["n_real"]) == (130, 135)
     assert result["fid"] > 0
     shutil.copytree(album, moved := tmp_path / "moved")

@@ -53,7 +53,10 @@ def test_train_leaves_these_files(cli: Cli, train: list[str], tmp_path: Path) ->
     status, out, err = cli(*train, "--steps", "3", "--out", tmp_path / "run")
     assert (status, err) == (0, "")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, "progress"}
-    assert out.splitlines() == ["3 steps done. Written:", *(f"  {tmp_path / 'run' / name}" for name in FILES)]
+    assert out.splitlines() == [
+        "3 steps done. Written, with images of the averaged generator:",
+        *(f"  {tmp_path / 'run' / name}" for name in FILES),
+    ]
     table = (tmp_path / "run/history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in table] == ["step", "1", "2", "3"]
     config = json.loads((tmp_path / "run/config.json").read_text())
@@ -79,7 +82,10 @@ def test_resumed_run_equals_an_uninterrupted_one(cli: Cli, train: list[str], tmp
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", in_step(26, press))
         status, out, _ = cli(*train, "--steps", "30", "--out", parts)
-        message = ["Stopped after step 27, as asked: the run can go on from there.", "27 steps done. Written:"]
+        message = [
+            "Stopped after step 27, as asked: the run can go on from there.",
+            "27 steps done. Written, with images of the averaged generator:",
+        ]
         assert (status, out.splitlines()[:2]) == (0, message)
         assert {path.name for path in parts.iterdir()} == {*FILES, "progress"}
     with monkeypatch.context() as patch:
@@ -87,7 +93,11 @@ def test_resumed_run_equals_an_uninterrupted_one(cli: Cli, train: list[str], tmp
         cli("train", "--resume", "--out", parts)
     assert steps_done(parts) == 28
     status, out, err = cli("train", "--resume", "--out", parts)
-    assert (status, out.splitlines()[:2], err) == (0, [f"{parts} has 28 steps of 30.", "30 steps done. Written:"], "")
+    assert (status, out.splitlines()[:2], err) == (
+        0,
+        [f"{parts} has 28 steps of 30.", "30 steps done. Written, with images of the averaged generator:"],
+        "",
+    )
     assert differences(whole, parts) == []
 
 
@@ -110,7 +120,7 @@ def test_the_same_command_again_goes_on(cli: Cli, train: list[str], tmp_path: Pa
         assert (status, out.splitlines()[0], err) == (0, f"{tmp_path} has {done} steps of 3.", "")
         assert steps_done(tmp_path) == 3
     assert cli("train", "--resume", "--lr=0.5", "--allow-changes", "--out", tmp_path)[0] == 0
-    assert "has other options (lr was 0.5 and would be 0.002): add" in cli(*words, "--resume")[2]
+    assert "has other options (lr was 0.5 and would be 0.003): add" in cli(*words, "--resume")[2]
     assert (
         "is another run (image_size was 16 and would be 32" in cli("train", "--preset=ci", "--resume", *words[-2:])[2]
     )
@@ -124,7 +134,7 @@ def test_what_may_change_on_resume(cli: Cli, train: list[str], tmp_path: Path) -
     message = "is another run (g_width was 2 and would be 9, seed was 0 and would be 5): leave these out"
     assert (status, err.startswith(f"dcgan_lib: {tmp_path} {message}")) == (2, True)
     changes = ["--lr=0.5", "--beta1=0.1", "--device=auto", "--steps=2"]
-    words = "lr was 0.002 and would be 0.5, beta1 was 0.5 and would be 0.1, device was cpu and would be auto"
+    words = "lr was 0.003 and would be 0.5, beta1 was 0.3 and would be 0.1, device was cpu and would be auto"
     status, out, err = cli(*resume, *changes)
     assert (status, out) == (2, "")
     assert err == f"dcgan_lib: {tmp_path} has other options ({words}): add --allow-changes.\n"

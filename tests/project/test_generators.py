@@ -23,7 +23,7 @@ def test_the_table_has_their_checksums() -> None:
     assert sum(path.stat().st_size for path in TRAINED.iterdir()) < 8e6
 
 
-@pytest.mark.parametrize(("name", "shape"), zip(NAMES, [(3, 64, 64), (1, 32, 32)], strict=True))
+@pytest.mark.parametrize(("name", "shape"), list(zip(NAMES, [(3, 64, 64), (1, 32, 32)], strict=True)))
 def test_they_paint_by_name(name: str, shape: tuple[int, int, int]) -> None:
     generator, config = load_generator(name)
     images = sample(generator, sample_latents(16, config.latent_dim, seed=0))
