@@ -2,9 +2,9 @@
 
 Used by the live lab of notebooks/07_training.ipynb. The thresholds were chosen on recorded runs whose FID was measured,
 so that a run is called balanced where its pictures are, and are tested on other seeds (benchmarks/judged_runs.py,
-tests/lab/test_verdict.py). A discriminator that leads is no fault: on the faces with k = 5, d_loss is near 0.1 and the
-FID half of the preset's at the same step. It has won where d_loss is near 0, as on the 1,797 digits once it knows them
-by heart.
+tests/lab/test_verdict.py). A discriminator that leads is no fault: on the faces with k = 5, d_loss is near 0.1 at step
+300, and the FID half of the preset's. It has won where d_loss is near 0, as on the 1,797 digits once it knows them by
+heart.
 """
 
 from collections.abc import Sequence
