@@ -206,7 +206,7 @@ def use_lab(page: Page, name: str) -> dict:
 
     for i in range(100):
         handle.press("ArrowRight" if i % 3 else "ArrowLeft")
-    shown = float(page.locator(".dcgan-lr .widget-readout").first.inner_text())  # rounded; a move is 12 %
+    shown = float(page.locator(".dcgan-lr .widget-readout").first.inner_text())  # rounded; a move is 5 %
     wait_until(page, f"abs(lab.controls.lr.value / {shown} - 1) < 0.06 and {rate} == lab.controls.lr.value")
     page.screenshot(path=SHOTS / f"{name}_running.png")
     speed = page.locator(".dcgan-status").inner_text()

@@ -5,6 +5,8 @@ nothing in them that tells about the machine.
 """
 
 import argparse
+import base64
+import io
 import os
 import re
 import sys
@@ -19,6 +21,7 @@ ENVIRONMENT = {"DCGAN_HEADLESS": "1", "TQDM_DISABLE": "1", "PYTHONHASHSEED": "0"
 MEASURES_THE_MACHINE = "11_speed_and_scale.ipynb"
 """This one takes as many threads as any run; the others take one, because floats depend on how many there are."""
 CELL_SECONDS = 900
+LARGE = 40_000  # bytes of a PNG
 
 
 def check(root: Path) -> Iterator[str]:
@@ -103,6 +106,8 @@ def tidy(notebook: dict, seconds: int, root: Path) -> None:
             cell["execution_count"] = count
             cell["outputs"] = merged(cell["outputs"])
             for output in cell["outputs"]:
+                make_lighter(output.get("data", {}))
+            for output in cell["outputs"]:
                 if "execution_count" in output:
                     output["execution_count"] = count
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
@@ -111,6 +116,22 @@ def tidy(notebook: dict, seconds: int, root: Path) -> None:
         "kernelspec": rules.KERNEL,
         "language_info": {"name": "python"},
     }
+
+
+def make_lighter(data: dict) -> None:
+    """Store a large picture as a JPEG where that is clearly smaller than the PNG: of painted ones, not of figures."""
+    from PIL import Image  # here, so that `check` starts at once
+
+    png = base64.b64decode(data.get("image/png", ""))
+    if png:
+        data.pop("image/jpeg", None)  # IPython gives both
+    if len(png) < LARGE:
+        return
+    jpeg = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, format="JPEG", quality=85)
+    if len(jpeg.getvalue()) < 0.75 * len(png):
+        del data["image/png"]
+        data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
 
 
 def merged(outputs: list[dict]) -> list[dict]:

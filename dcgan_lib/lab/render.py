@@ -25,7 +25,7 @@ COLUMN = {"width": "15em", "margin": "0 1em 0 0"}
 STYLE = f"""<style>
 .dcgan-lab {{ max-width: 860px; padding: 4px 2px; }}
 .dcgan-lab .dcgan-controls {{ padding: 10px 4px 4px; border-radius: 10px; background: rgba(128, 128, 128, 0.09); }}
-.dcgan-lab .dcgan-controls > * {{ flex: 1 1 40%; width: auto !important; min-width: 17em; }}
+.dcgan-lab .dcgan-controls > * {{ flex: 1 1 40%; width: auto !important; min-width: 17em; max-width: 32em; }}
 .dcgan-lab .widget-button {{ border-radius: 8px; padding: 0 14px; margin: 4px 8px 4px 0; }}
 .dcgan-lab .dcgan-start {{ min-width: 7em; }}
 .dcgan-lab img {{ border-radius: 6px; }}

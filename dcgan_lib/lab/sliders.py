@@ -31,7 +31,7 @@ class Controls:
         self._choosing = False
         d_lr, smoothing = config.d_lr or config.lr, config.label_smoothing
         powers = [-5, -1, math.log10(config.lr), math.log10(d_lr)]  # no slider clips what it is given
-        rate = {"min": min(powers), "max": max(powers), "step": 0.05, "readout_format": ".1e"}
+        rate = {"min": min(powers), "max": max(powers), "step": 0.02, "readout_format": ".1e"}
         self.preset = widgets.Dropdown(options=[*PRESETS, OWN], description="settings")
         self.lr = widgets.FloatLogSlider(config.lr, description="lr", **rate)
         self.two_rates = widgets.Checkbox(config.d_lr is not None, description="own lr for D")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dcgan_lib.history import History
 from dcgan_lib.images import grid, side_by_side, stacked
-from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, REAL_COLOUR, compact, to_image
+from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, REAL_COLOUR, to_image
 
 MEAN_OF = 25
 """Over how many steps the bold curves are averaged."""
@@ -68,7 +68,7 @@ def show_progress(history: History, images: Tensor, caption: str) -> Image.Image
     enlarged = grid(images, scale=max(1, 64 // images.shape[-1]))
     words = Image.new("RGB", (enlarged.width, 22), "white")
     ImageDraw.Draw(words).text((2, 4), caption, GREY, ImageFont.load_default(13))
-    return compact(side_by_side(stacked(enlarged, words), to_image(plot_history(history)), gap=10))
+    return side_by_side(stacked(enlarged, words), to_image(plot_history(history)), gap=10)
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:

@@ -53,17 +53,9 @@ def to_png(picture: Figure | Image.Image, compress_level: int = 6) -> bytes:
     return file.getvalue()
 
 
-def compact(image: Image.Image) -> Image.Image:
-    """The same image with at most 256 colours: a third of the bytes in a stored notebook, and nothing to see of it.
-
-    By maximum coverage, because the median cut gives all colours to the samples' pixels and none to a thin curve.
-    """
-    return image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-
-
 def show_still(picture: Figure | Image.Image) -> None:
-    """Show a figure or an image below the cell, where no browser will answer: see `compact`."""
-    display(PngImage(to_png(compact(to_image(picture)))))
+    """Show a figure or an image below the cell, where no browser will answer."""
+    display(PngImage(to_png(picture)))
 
 
 def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:
@@ -82,4 +74,4 @@ def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:
         label = Image.new("RGB", (margin, row.height), "white")
         ImageDraw.Draw(label).text((margin - 6, row.height / 2), name, "black", font, anchor="rm")
         labelled.append(side_by_side(label, row))
-    return compact(stacked(*labelled))
+    return stacked(*labelled)

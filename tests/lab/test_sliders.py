@@ -46,7 +46,7 @@ def test_presets(config: Config, preset: str) -> None:
 def test_a_rate_between_two_notches_of_its_slider_is_kept() -> None:
     """A browser puts a slider on a multiple of its step; that is no move of the reader's."""
     controls = Controls(CONFIGS["all moved"])
-    controls.lr.value, controls.d_lr.value = 10**-2.9, 10**-3.35  # for 0.00123 and 0.00045
+    controls.lr.value, controls.d_lr.value = 10**-2.92, 10**-3.34  # for 0.00123 and 0.00045
     assert controls.values() == steerable(CONFIGS["all moved"])
     controls.lr.value, controls.d_lr.value = 10**-2.85, 10**-3.3
     assert (controls.values()["lr"], controls.values()["d_lr"]) == (10**-2.85, 10**-3.3)

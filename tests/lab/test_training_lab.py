@@ -24,7 +24,7 @@ from dcgan_lib.lab.training_lab import TrainingLab
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import show
 from dcgan_lib.viz.curves import LiveCurves
-from dcgan_lib.viz.show import compact, to_png
+from dcgan_lib.viz.show import to_png
 
 PLACES = [(Session, "advance"), (render, "samples"), (LiveCurves, "draw")]
 DRAW = LiveCurves.draw
@@ -400,4 +400,4 @@ def test_headless(
     straight.train(done)
     assert torch.equal(lab.session.trainer.history.rows, straight.history.rows)
     (still,) = shown
-    assert still.data == to_png(compact(render.still(lab.session, LiveCurves())))
+    assert still.data == to_png(render.still(lab.session, LiveCurves()))

@@ -1,5 +1,7 @@
 """The notebooks keep the rules of tools/rules.py; `make outputs`, `check` and `links` on small ones of our own."""
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -7,9 +9,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from tools import links, notebooks, rules
 
@@ -220,3 +224,16 @@ def test_commands_end_with_a_status(checkout: Path) -> None:
     done = command(checkout, "check")
     assert done.returncode == 1
     assert "00_test.ipynb: its outputs do not belong to its cells any more: run make outputs." in done.stderr
+
+
+def test_painted_pictures_are_stored_as_jpeg() -> None:
+    noise = np.random.default_rng(0).normal(128, 4, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    for array, kind in ((noise, "image/jpeg"), (noise[:50, :50], "image/png"), (np.zeros_like(noise), "image/png")):
+        file = io.BytesIO()
+        Image.fromarray(array).save(file, format="PNG")
+        data = {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "a picture"}
+        notebooks.make_lighter(data)
+        assert set(data) == {kind, "text/plain"}
+        with Image.open(io.BytesIO(base64.b64decode(data[kind]))) as back:
+            assert abs(np.asarray(back.convert("RGB")).astype(int) - array).mean() < 5
+    notebooks.make_lighter({"text/plain": "no picture"})

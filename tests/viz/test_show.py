@@ -46,7 +46,7 @@ def test_show_still(monkeypatch: pytest.MonkeyPatch) -> None:
     show_still(Figure(figsize=(2, 1)))
     assert all(isinstance(still, PngImage) for still in shown)
     with Image.open(io.BytesIO(shown[0].data)) as back:
-        assert (back.mode, back.size) == ("P", (5, 3))
+        assert (back.mode, back.size) == ("RGB", (5, 3))
         assert back.convert("RGB").getpixel((2, 1)) == (255, 0, 0)
 
 
