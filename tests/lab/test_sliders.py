@@ -51,7 +51,7 @@ def test_a_rate_between_two_notches_of_its_slider_is_kept() -> None:
     controls.lr.value, controls.d_lr.value = 10**-2.85, 10**-3.3
     assert (controls.values()["lr"], controls.values()["d_lr"]) == (10**-2.85, 10**-3.3)
     controls.preset.value = "too fast: lr 0.03"
-    controls.lr.value = 10**-1.5
+    controls.lr.value = 10**-1.52
     assert (controls.values()["lr"], controls.preset.value) == (0.03, "too fast: lr 0.03")
 
 
