@@ -7,6 +7,7 @@ runs/generators. On another machine numbers round differently, so the same comma
 
 import argparse
 import hashlib
+import math
 import time
 from pathlib import Path
 
@@ -36,11 +37,12 @@ HEADER = "name | trained on | steps | CPU minutes | on | FID | covered | speckle
 
 
 def train(name: str, config: Config) -> tuple[Trainer, float]:
-    """The finished run, and the CPU seconds of this process that it took."""
+    """The finished run, and the CPU seconds that it took; NaN where another process has begun it."""
     path, start = Path("runs/generators") / name / CHECKPOINT, time.process_time()
-    trainer = Trainer.load(path) if path.exists() else Trainer(config)
+    whole = not path.exists()
+    trainer = Trainer(config) if whole else Trainer.load(path)
     trainer.train(every=SAVE_EVERY, on_progress=lambda trainer: trainer.save(path))
-    return trainer, time.process_time() - start
+    return trainer, time.process_time() - start if whole else math.nan
 
 
 def row(name: str, trainer: Trainer, seconds: float) -> tuple[object, ...]:

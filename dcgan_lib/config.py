@@ -102,8 +102,8 @@ class Config:
     def laptop(cls, **changes: Any) -> Self:
         """The same network for two CPU cores and about a minute: 1,600 small steps, each as large as is safe.
 
-        - 32x32 pixels, widths of 40 and 32, batches of 32: a step takes 40 ms. A narrower discriminator overlooks the
-          grain of the fakes, which then stays in them.
+        - 32x32 pixels, widths of 40 and 32, batches of 32: a step takes 40 ms. The discriminator is nearly as wide
+          as the generator, so that it sees the grain of the fakes.
         - lr is fifteen times the paper's, because there is only time for 1,600 steps; the discriminator's is a third of
           that, or it runs ahead of the generator, and beta1 0.3 lets both answer sooner.
         - Over the last 80 % of the run the rates fall to 0, and the generator is averaged over about 250 steps, because
