@@ -17,7 +17,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-colab test-browser train bench quality soak fuzz voila outputs check links atlas generators clean remake
+.PHONY: help setup lab test test-colab test-browser train bench soak fuzz voila outputs check links atlas generators clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,9 +48,6 @@ train: $(STAMP) ## train without a browser on the embedded faces (SECONDS=60) an
 
 bench: $(STAMP) ## measure speed on MNIST below DCGAN_DATA; writes benchmarks/RESULTS.md (GPU=1 takes the GPU)
 	@$(VENV_PYTHON) -m benchmarks.bench --device $(if $(GPU),cuda,cpu)
-
-quality: $(STAMP) ## measure time to quality against the textbook loop, for make bench (an hour)
-	@$(VENV_PYTHON) -m benchmarks.quality
 
 outputs: $(STAMP) ## run changed notebooks and store what they show (NB="03 04" picks some, NB=--all takes all)
 	@$(VENV_PYTHON) -m tools.notebooks outputs $(NB)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import presets, quality, sections
+from benchmarks import presets, sections
 from benchmarks.tables import machine
 from dcgan_lib.config import Config
 from dcgan_lib.utils.device import choose_device
@@ -29,9 +29,8 @@ SECTIONS = {
     "e": sections.costs,
     "f": sections.memory,
     "g": sections.processes,
-    "h": quality.report,
-    "i": sections.threads,
-    "k": presets.report,
+    "h": sections.threads,
+    "i": presets.report,
 }
 
 CAPTIONS = {
@@ -49,14 +48,10 @@ CAPTIONS = {
     "batch 32. With exponent 1 twice the value takes twice the time, with 2 four times.",
     "f": "Three steps in a process of its own; data and networks of (a). On a GPU, the most that was allocated there.",
     "g": "`Trainer`, data and networks of (a), 15 steps after 5.",
-    "h": "FID of 10,000 samples against 10,000 pictures at 32x32, with the features of a small classifier of digits: "
-    "comparable within this table only. Textbook: the networks of (a), batches of 64, lr 2e-4. Ours: the `laptop` "
-    "preset, 32x32. The FID to reach is the median of the textbook's generators that live. A generator is lost when "
-    "D(G(z)) stays below 0.000001, where BCELoss has no gradient.",
-    "i": "The `laptop` preset on the embedded faces, each row in a process of its own, medians of five turns alone and "
+    "h": "The `laptop` preset on the embedded faces, each row in a process of its own, medians of five turns alone and "
     "beside a process that does nothing but spin. Where torch would take 2 to 8 threads, this library takes one fewer, "
     "unless `OMP_NUM_THREADS` is set.",
-    "k": "`python -m benchmarks.presets`: each row is `Config.laptop` with something changed back, trained to its end "
+    "i": "`python -m benchmarks.presets`: each row is `Config.laptop` with something changed back, trained to its end "
     "on one thread. FID and speckle (1 is as smooth as the real pictures) as `evaluate` prints them, 10,000 samples.",
 }
 

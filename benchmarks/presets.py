@@ -3,7 +3,7 @@
     python -m benchmarks.presets --seeds 5
 
 Each run is a process of its own with one thread. Writes presets.json beside this file, where a run that is there
-already is not made again, and prints the table of RESULTS.md (`python -m benchmarks.bench --only k` puts it there).
+already is not made again, and prints the table of RESULTS.md (`python -m benchmarks.bench --only i` puts it there).
 """
 
 import argparse
@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "D of width 16": {"d_width": 16},
     "the whole run decays": {"lr_decay_share": 1.0},
     "the last 30 % decay": {"lr_decay_share": 0.3},
+    "float32": {"precision": "float32"},
     "before averaging": {
         "g_width": 32, "d_width": 16, "lr": 2e-3, "d_lr": None, "beta1": 0.5, "lr_decay_share": 0.3, "ema_decay": 0.0,
         "steps": 1200,
@@ -71,7 +72,7 @@ def configs(seeds: int) -> dict[str, Config]:
 
 
 def report(_config: Config) -> str:
-    """(k) The finalists, as the last run of this script left them; empty where it never ran on this machine."""
+    """(i) The finalists, as the last run of this script left them; empty where it never ran on this machine."""
     result = json.loads(FILE.read_text()) if FILE.exists() else {}
     runs = result.get(machine(torch.device("cpu")), {})
     if not runs:
@@ -85,7 +86,7 @@ def report(_config: Config) -> str:
         spread = [f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" for values in (fids, speckles)]
         rows.append((name, *spread, f"{min(covered)} of {of}", f"{median(seconds):.0f}"))
     header = "settings | FID, median (range) | speckle, median (range) | covered by the worst seed | CPU seconds"
-    return table("(k) Finalists of the laptop preset", header, rows)
+    return table("(i) Finalists of the laptop preset", header, rows)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The tables of `make bench`, each measured here and now: (a) to (g), and (i)."""
+"""The tables of `make bench`, each measured here and now: (a) to (h)."""
 
 import math
 import os
@@ -12,7 +12,6 @@ from statistics import linear_regression, median
 
 import torch
 
-from benchmarks.quality import originals
 from benchmarks.tables import table
 from dcgan_lib.config import Config
 from dcgan_lib.data import load_images
@@ -25,6 +24,11 @@ from dcgan_lib.utils.device import choose_device, choose_dtype
 DATA = "mnist"
 
 
+def originals() -> torch.Tensor:
+    """The digits as the files hold them, uint8 (N, 1, 28, 28)."""
+    return load_images(DATA, 28).images
+
+
 def per_second(config: Config, seconds: float) -> str:
     return f"{config.batch_size / seconds:,.0f}"
 
@@ -32,7 +36,7 @@ def per_second(config: Config, seconds: float) -> str:
 def end_to_end(config: Config) -> str:
     """(a) Ours against the textbook loop, data and all."""
     rows = []
-    dataset, files = load_images(DATA, 64), originals(DATA)
+    dataset, files = load_images(DATA, 64), originals()
     for batch_size in (64, 128):
         sized = config.replace(batch_size=batch_size)
         textbook, trainer = TextbookLoop(TEXTBOOK, sized, dataset, files), Trainer(sized, dataset)
@@ -44,7 +48,7 @@ def end_to_end(config: Config) -> str:
 def changes(config: Config) -> str:
     """(b) Each change alone, on top of the textbook loop, and all before it together."""
     config = config.replace(batch_size=64)
-    dataset, files = load_images(DATA, 64), originals(DATA)
+    dataset, files = load_images(DATA, 64), originals()
     loops = {name: TextbookLoop(options, config, dataset, files) for name, options in speedups().items()}
     loops |= {f"{name} alone": TextbookLoop(TEXTBOOK.alone(name), config, dataset, files) for name in CHANGES[1:]}
     again = "textbook, measured again"
@@ -82,7 +86,7 @@ def ceiling(config: Config) -> str:
 def data_path(config: Config) -> str:
     """(d) Pictures a second, without any network; and a step with and without its data."""
     sized = config.replace(batch_size=64)
-    dataset, files = load_images(DATA, 64), originals(DATA)
+    dataset, files = load_images(DATA, 64), originals()
     decoding, cached = (TextbookLoop(replace(TEXTBOOK, cached=c), sized, dataset, files) for c in (False, True))
     device = cached.device
     slow, fast = compare([lambda: next(decoding.batches).to(device), lambda: next(cached.batches)], seconds=3)
@@ -148,7 +152,7 @@ def processes(config: Config) -> str:
 
 
 def threads(config: Config) -> str:
-    """(i) How much another busy process slows a step down, with torch's number of threads and with ours."""
+    """(h) How much another busy process slows a step down, with torch's number of threads and with ours."""
     free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # nobody has chosen
     count = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
     default = subprocess.run(count, env=free, check=True, capture_output=True, text=True).stdout.strip()
@@ -157,7 +161,7 @@ def threads(config: Config) -> str:
         number, alone, beside = worker(config, 1, "--threads", environment=free | chosen).split("/")
         rows.append((name, number, alone, beside, f"{float(beside) / float(alone):.2f}"))
     header = "threads | number | ms a step alone | ms beside a busy process | ratio"
-    return table("(i) A step of the laptop preset beside a process that spins", header, rows)
+    return table("(h) A step of the laptop preset beside a process that spins", header, rows)
 
 
 def worker(config: Config, count: int, *options: str, environment: dict[str, str] | None = None) -> str:
@@ -176,7 +180,7 @@ def worker(config: Config, count: int, *options: str, environment: dict[str, str
 def measure_memory(kind: str, config: Config) -> int:
     if kind != "none":
         dataset = load_images(DATA, 64)
-        run = Trainer(config, dataset) if kind == "ours" else TextbookLoop(TEXTBOOK, config, dataset, originals(DATA))
+        run = Trainer(config, dataset) if kind == "ours" else TextbookLoop(TEXTBOOK, config, dataset, originals())
         for _ in range(3):
             run.step()
     if choose_device(config.device).type == "cuda":
