@@ -1,0 +1,81 @@
+"""What the exercises share: results in few words, and the known fault that gives the same result."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan_lib.checks.report import Fault, call
+
+Faults = dict[str, Callable[..., Any]]
+"""Words that follow "This behaves like", and a function with that fault."""
+EMPTY = "nothing yet: the answer is still `...`"
+
+
+def brief(value: Any) -> str:
+    """A value in few words."""
+    if not isinstance(value, Tensor):
+        return f"{value:.5g}" if isinstance(value, float) else repr(value)[:80]
+    if value.numel() == 1:
+        return f"{value.item():.5g}"
+    if value.numel() <= 6:
+        return "[" + ", ".join(f"{number:.4g}" for number in value.flatten().tolist()) + "]"
+    low, high = value.min().item(), value.max().item()
+    return f"shape {tuple(value.shape)}, from {low:.4g} to {high:.4g}, beginning with {brief(value.flatten()[:3])}"
+
+
+def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
+    """Whether two results are the same but for rounding; results of different shapes are not."""
+    a, b = (torch.as_tensor(value, dtype=torch.float64) for value in (a, b))
+    return a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def behaves_like(faults: Faults, result: Any, arguments: tuple[Any, ...], tolerance: float = 1e-4) -> str:
+    """The first fault that gives the same result for these arguments; empty where none does."""
+    for name, faulty in faults.items():
+        try:
+            if close(faulty(*arguments), result, tolerance):
+                return name
+        except (RuntimeError, ValueError, IndexError):  # this fault does not get as far with such arguments
+            continue
+    return ""
+
+
+def number(probe: str, result: Any) -> float:
+    """The result as a number, if it is one."""
+    if result is None or result is Ellipsis:
+        raise Fault(probe, "a number", EMPTY)
+    if isinstance(result, Tensor | np.ndarray) and math.prod(result.shape) != 1:
+        name = "an answer that forgets to average over the batch" if result.ndim == 1 else ""
+        raise Fault(probe, "one number", f"shape {tuple(result.shape)}", name)
+    if isinstance(result, complex) or (
+        isinstance(result, Tensor | np.ndarray | np.generic) and "complex" in str(result.dtype)
+    ):
+        raise Fault(
+            probe, "a real number", f"{result}", "a matrix root whose imaginary rounding error was kept: take `.real`"
+        )
+    try:
+        return float(result)
+    except (TypeError, ValueError):
+        raise Fault(probe, "a number", repr(result)[:80]) from None
+
+
+def judge_number(
+    answer: Any, right: Callable[..., float], faults: Faults, cases: dict, tolerance: float = 1e-4
+) -> None:
+    """Compare a function that gives a number, case by case."""
+    for probe, arguments in cases.items():
+        result = number(probe, call(probe, answer, *arguments))
+        expected = float(right(*arguments))
+        if not close(result, expected, tolerance):
+            name = behaves_like(
+                {words: lambda *a, f=f: float(f(*a)) for words, f in faults.items()}, result, arguments, tolerance
+            )
+            raise Fault(probe, brief(expected), brief(result), name)
+
+
+def draws(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
