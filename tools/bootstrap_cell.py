@@ -1,4 +1,4 @@
-# Finds dcgan_lib: installed, in a checkout above, or (Colab, a lone notebook) cloned beside this notebook.
+# Finds dcgan_lib: installed, in a checkout above, or (Colab, a lone notebook) cloned beside it.
 import importlib.util
 import os
 import sys
@@ -10,7 +10,7 @@ if importlib.util.find_spec("dcgan_lib") is None:
     url = os.environ.get("DCGAN_REPO", "https://github.com/OWNER/REPO")
     fetch = f'git clone --quiet --depth 1 "{url}" "{clone}" 2> "{os.devnull}"'
     if not (root / "dcgan_lib").is_dir() and os.system(fetch) != 0:
-        error = ImportError(f"git could not fetch {url}: check git and the network, then run this cell again.")
+        error = ImportError(f"git cannot fetch {url}: check git and the network, then try again.")
         error._render_traceback_ = lambda: [str(error)]  # the sentence alone, without a traceback
         raise error
     sys.path.insert(0, str(root))

@@ -106,7 +106,7 @@ def tidy(notebook: dict, seconds: int, root: Path) -> None:
             cell["execution_count"] = count
             cell["outputs"] = merged(cell["outputs"])
             for output in cell["outputs"]:
-                make_lighter(output.get("data", {}))
+                make_lighter(output.get("data", {}), output.get("metadata", {}))
             for output in cell["outputs"]:
                 if "execution_count" in output:
                     output["execution_count"] = count
@@ -118,7 +118,7 @@ def tidy(notebook: dict, seconds: int, root: Path) -> None:
     }
 
 
-def make_lighter(data: dict) -> None:
+def make_lighter(data: dict, metadata: dict) -> None:
     """Store a large picture as a JPEG where that is clearly smaller than the PNG: of painted ones, not of figures."""
     from PIL import Image  # here, so that `check` starts at once
 
@@ -131,6 +131,7 @@ def make_lighter(data: dict) -> None:
     Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, format="JPEG", quality=85)
     if len(jpeg.getvalue()) < 0.75 * len(png):
         del data["image/png"]
+        metadata["image/jpeg"] = metadata.pop("image/png", {})
         data["image/jpeg"] = base64.b64encode(jpeg.getvalue()).decode()
 
 

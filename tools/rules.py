@@ -12,6 +12,7 @@ from tools.links import PLACEHOLDER, current, rename
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("notebooks", "notebooks/solutions", "app")
 MAX_BYTES = 1_200_000
+LONGEST_LINE = 100
 TOO_LARGE = f"it is larger than {MAX_BYTES:,} bytes: store fewer or smaller pictures."
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LAST_HEADINGS = ("## Check", "## Where this lives", "## Summary", "## Exercises")
@@ -73,6 +74,9 @@ def _faults(output: dict, root: Path) -> Iterator[tuple[str, str]]:
     if output["output_type"] == "error":
         yield f"an error ({output['ename']}: {output['evalue']})", "mend the cell"
         return
+    for kind in output.get("data", {}):
+        if kind.startswith("image/") and not output["metadata"].get(kind, {}).get("alt"):
+            yield "a picture without a text alternative", "show it by show_picture(picture, alt)"
     text = _words(output)
     if output.get("name") == "stderr":
         yield f"stderr ({text.strip()[:200]})", "let the cell write nothing there"
@@ -109,6 +113,9 @@ def stored_problems(path: Path, root: Path = ROOT) -> Iterator[str]:
         yield f"{name}: its cells or metadata carry what an editor left (ids, counts, widgets): run make outputs."
     if path.stat().st_size > MAX_BYTES:
         yield f"{name}: {TOO_LARGE}"
+    for i, cell in codes:
+        if longest := max((line for line in cell["source"].splitlines() if len(line) > LONGEST_LINE), default=""):
+            yield f"{name}, cell {i}: a line of {len(longest)} characters, and {LONGEST_LINE} fit the page: break it."
     yield from output_problems(notebook, name, root)
 
 

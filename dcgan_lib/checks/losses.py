@@ -145,8 +145,8 @@ def _judge_loss(
 
 def judge_d_loss(answer: Any) -> None:
     cases = {
-        "logits between -2 and 3, five real and three fake": ([2.0, -1.0, 0.5, 3.0, 0.0], [-2.0, 1.5, 0.3]),
-        "logits of 0": ([0.0, 0.0], [0.0, 0.0]),
+        "logits between -2 and 3, five real and three fake": ([2.0, -1.0, 0.5, 3.0, 0.1], [-2.0, 1.5, 0.3]),
+        "logits near 0": ([0.1, -0.2], [0.1, 0.3]),
         "logits of 100 that are right": ([100.0, 90.0], [-100.0, -90.0]),
         "logits of 100 that are wrong": ([-100.0, -30.0], [100.0, 30.0]),
     }

@@ -69,12 +69,12 @@ def captions(step: Step, real: Tensor, made: Tensor) -> list[tuple[Tensor, str]]
 
 
 def verdict_html(kind: str) -> str:
-    """The verdict in colour, what to try, and the chapter that explains it."""
+    """The verdict in colour, what to try, and the notebook that explains it."""
     verdict, colour = VERDICTS[kind], COLOURS.get(kind, RED)
     return (
         f"<div class='dcgan-verdict-card' style='color:{colour}'><b>{html.escape(verdict.sentence)}.</b> "
-        f"<span>{html.escape(verdict.advice)} <a href='{verdict.chapter}.ipynb' target='_blank'>"
-        f"Notebook {verdict.chapter[:2]}</a> explains it.</span></div>"
+        f"<span>{html.escape(verdict.advice)} <a href='{verdict.notebook}.ipynb' target='_blank'>"
+        f"Notebook {verdict.notebook[:2]}</a> explains it.</span></div>"
     )
 
 
@@ -82,6 +82,17 @@ def caption(trainer: Trainer, raw: bool = False) -> str:
     """Whose images are shown."""
     which = "" if not trainer.ema_generator else "raw " if raw else "averaged "
     return f"The same z at every step, by the {which}generator"
+
+
+def alt(trainer: Trainer, kind: str = "") -> str:
+    """The samples, the curves and, where its kind is given, the verdict in words, for readers who cannot see them."""
+    history, steps = trainer.history, trainer.steps_done
+    words = f"{len(trainer.sample())} generated pictures after {steps} steps, and the curves of their run."
+    if steps:
+        d_loss, g_loss, d_x, d_gz, _ = history.rows[-WINDOW:].mean(0).tolist()
+        words += f" In the last {min(WINDOW, steps)} steps: d_loss {d_loss:.2f}, g_loss {g_loss:.2f}, D(x) {d_x:.2f}, "
+        words += f"D(G(z)) {d_gz:.2f}."
+    return words + (f" Verdict: {VERDICTS[kind].sentence}." if kind else "")
 
 
 def scale_html(history: History) -> str:

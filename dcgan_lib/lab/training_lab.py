@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-from IPython.display import Image as PngImage
 from IPython.display import display
 from PIL import Image
 from torch import Tensor
@@ -29,7 +28,7 @@ from dcgan_lib.lab.session import Session
 from dcgan_lib.lab.sliders import Controls
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.utils.environment import headless
-from dcgan_lib.viz import LiveCurves, error_text, named, show_progress, show_still, to_png
+from dcgan_lib.viz import LiveCurves, described, error_text, named, show_picture, show_progress, to_png
 
 TICK, DRAW_EVERY, CAPTION_EVERY = 0.03, 0.12, 1.5  # seconds: of training, between pictures, and in slow motion
 WHOLE = {"width": "100%", "object_fit": "contain"}
@@ -214,7 +213,9 @@ class TrainingLab:
         if headless():
             self._steer()
             self.session.advance(self.session.trainer.config.steps // 4 if steps is None else steps)
-            show_still(render.still(self.session, self._live_curves))
+            show_picture(
+                render.still(self.session, self._live_curves), render.alt(self.session.trainer, self.session.verdict())
+            )
             return
         if TrainingLab._running:
             TrainingLab._running.stop()
@@ -257,19 +258,22 @@ def watch(
         every: a new frame after so many steps.
     """
     frames = [grid(trainer.sample())]
-    shown = None if headless() else display(PngImage(to_png(frames[0])), display_id=True)
+    shown = None if headless() else display({"text/plain": ""}, raw=True, display_id=True)
 
     def follow(trainer: Trainer) -> None:
         frames.append(grid(trainer.sample()))
         if shown:
-            shown.update(progress_png(trainer))
+            bundle, metadata = _progress(trainer)
+            shown.update(bundle, metadata=metadata, raw=True)
 
     trainer.train(steps=steps, seconds=seconds, every=every, on_progress=follow)
     if not shown:
-        display(progress_png(trainer))
+        bundle, metadata = _progress(trainer)
+        display(bundle, metadata=metadata, raw=True)
     return frames
 
 
-def progress_png(trainer: Trainer) -> PngImage:
+def _progress(trainer: Trainer) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """What the fixed z give now, beside the curves so far."""
-    return PngImage(to_png(show_progress(trainer.history, trainer.sample(), render.caption(trainer))))
+    picture = show_progress(trainer.history, trainer.sample(), render.caption(trainer))
+    return described(picture, render.alt(trainer))

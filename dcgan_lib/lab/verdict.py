@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
     sentence: str
     advice: str
-    chapter: str
+    notebook: str
     """The notebook that explains it."""
 
 

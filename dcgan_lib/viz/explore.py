@@ -20,35 +20,38 @@ from torch import Tensor, nn
 from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.sampling import sample, sample_latents, slerp
 from dcgan_lib.utils.environment import headless
-from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, show_still, to_png
+from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, show_picture, to_png
 
 PARENTS, COLUMNS, STEPS = 24, 6, 9
 LARGE, SMALL = 256, 64  # about so many pixels for the image that is made, and for those beside it
 NATURAL_SIZE = {"max_width": "100%", "object_fit": "contain", "align_self": "flex-start"}  # a box would stretch it
 
 
-def explore(draw: Callable[..., Figure | Image.Image], **controls: widgets.Widget) -> None:
+def explore(
+    draw: Callable[..., Figure | Image.Image], alt: str | Callable[..., str], **controls: widgets.Widget
+) -> None:
     """Show `draw(name=value, ...)` and draw it again whenever a control moves.
 
     An error in `draw` is shown below the controls; headless it is raised, so that no test passes over it.
 
     Args:
         draw: gets every control's value under its name.
+        alt: what the first picture shows, for readers who cannot see it; a function gets the values as `draw` does.
         controls: sliders, drop-downs and boxes of ipywidgets; without a description they show their name.
     """
 
-    def drawn() -> Figure | Image.Image:
-        return draw(**{name: control.value for name, control in controls.items()})
+    def values() -> dict[str, Any]:
+        return {name: control.value for name, control in controls.items()}
 
     if headless():
-        show_still(drawn())
+        show_picture(draw(**values()), alt if isinstance(alt, str) else alt(**values()))
         return
-    picture = named("explored", widgets.Image(value=to_png(drawn()), layout=NATURAL_SIZE))
+    picture = named("explored", widgets.Image(value=to_png(draw(**values())), layout=NATURAL_SIZE))
     message = widgets.HTML()
 
     def redraw(_change: Any) -> None:
         try:
-            picture.value = to_png(drawn())
+            picture.value = to_png(draw(**values()))
             message.value = ""
         except Exception as error:  # in a callback nobody would see it
             message.value = error_text(error)
@@ -103,6 +106,8 @@ def explore_latent(generator: nn.Module, directions: Mapping[str, Tensor], seed:
 
     explore(
         draw,
+        "24 generated pictures, two of them framed as parents; the picture halfway between these, enlarged; and nine "
+        "steps from one to the other.",
         first=widgets.IntSlider(1, 1, PARENTS, description="blue parent"),
         second=widgets.IntSlider(2, 1, PARENTS, description="orange parent"),
         path=widgets.FloatSlider(value=0.5, min=0, max=1, step=0.02, description="path"),

@@ -3,14 +3,15 @@
 Used in notebooks 00 to 08 and 11.
 """
 
+import base64
 import inspect
 import io
 import math
 from collections.abc import Callable
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image as PngImage
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -53,9 +54,23 @@ def to_png(picture: Figure | Image.Image, compress_level: int = 6) -> bytes:
     return file.getvalue()
 
 
-def show_still(picture: Figure | Image.Image) -> None:
-    """Show a figure or an image below the cell, where no browser will answer."""
-    display(PngImage(to_png(picture)))
+def show_picture(picture: Figure | Image.Image | bytes, alt: str) -> None:
+    """Show a picture below the cell, with a text for readers who cannot see it.
+
+    Args:
+        picture: a figure, which is closed, an image, or the bytes of a GIF.
+        alt: what is to be seen, in one or two sentences; with the run's own numbers where it has some.
+    """
+    bundle, metadata = described(picture, alt)
+    display(bundle, metadata=metadata, raw=True)
+
+
+def described(picture: Figure | Image.Image | bytes, alt: str) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """A picture as Jupyter's messages have it: data and metadata by MIME type, the alternative in both."""
+    kind, data = ("image/gif", picture) if isinstance(picture, bytes) else ("image/png", to_png(picture))
+    if isinstance(picture, Figure):
+        plt.close(picture)
+    return {kind: base64.b64encode(data).decode(), "text/plain": alt}, {kind: {"alt": alt}}
 
 
 def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:

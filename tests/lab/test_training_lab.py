@@ -395,9 +395,11 @@ def test_headless(
 ) -> None:
     monkeypatch.setenv("DCGAN_HEADLESS", "1")
     monkeypatch.setattr(LiveCurves, "draw", DRAW)
+    monkeypatch.setattr(lab_module, "show_picture", lambda *given: shown.append(given))
     lab, straight = TrainingLab(Trainer(tiny.replace(steps=8), dataset)), Trainer(tiny, dataset)
     lab.show(**asked)
     straight.train(done)
     assert torch.equal(lab.session.trainer.history.rows, straight.history.rows)
-    (still,) = shown
-    assert still.data == to_png(render.still(lab.session, LiveCurves()))
+    ((still, alt),) = shown
+    assert still.tobytes() == render.still(lab.session, LiveCurves()).tobytes()
+    assert alt == render.alt(lab.session.trainer, lab.session.verdict())

@@ -71,6 +71,6 @@ def test_failure_is_one_sentence(empty: Path, env: dict[str, str]) -> None:
         client.execute(env=env)
     (output,) = notebook.cells[1].outputs
     shown = "".join(output.traceback)
-    assert shown == "git could not fetch file:///nowhere: check git and the network, then run this cell again."
+    assert shown == "git cannot fetch file:///nowhere: check git and the network, then try again."
     assert notebook.cells[2].outputs == []
     assert list(empty.iterdir()) == []

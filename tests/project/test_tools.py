@@ -72,7 +72,8 @@ def test_every_notebook_keeps_the_rules(path: Path) -> None:
         (new_output("stream", text=f"in {rules.ROOT}!"), "path"),
         (new_output("stream", text="<A object at 0x7f00aa11bb22>"), "a memory address"),
         (new_output("stream", text="data/tmp/x, https://host.org/home/x, ~/work/x, either/or /workers"), None),
-        (new_output("display_data", {"image/png": "iVBORw0KGgo/tmp/x/home/y"}), None),
+        (new_output("display_data", {"image/png": "iVBOR"}), "a picture without a text alternative"),
+        (new_output("display_data", {"image/png": "iVBOR/tmp/x"}, metadata={"image/png": {"alt": "A."}}), None),
         (new_output("execute_result", {"text/html": '<img src="data:image/png;base64,AAAA/tmp/AAA=">'}), None),
     ],
 )
@@ -231,9 +232,13 @@ def test_painted_pictures_are_stored_as_jpeg() -> None:
     for array, kind in ((noise, "image/jpeg"), (noise[:50, :50], "image/png"), (np.zeros_like(noise), "image/png")):
         file = io.BytesIO()
         Image.fromarray(array).save(file, format="PNG")
-        data = {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "a picture"}
-        notebooks.make_lighter(data)
-        assert set(data) == {kind, "text/plain"}
+        alt = {"alt": "Noise."}
+        data, metadata = (
+            {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "a picture"},
+            {"image/png": alt},
+        )
+        notebooks.make_lighter(data, metadata)
+        assert (set(data), metadata) == ({kind, "text/plain"}, {kind: alt})
         with Image.open(io.BytesIO(base64.b64decode(data[kind]))) as back:
             assert abs(np.asarray(back.convert("RGB")).astype(int) - array).mean() < 5
-    notebooks.make_lighter({"text/plain": "no picture"})
+    notebooks.make_lighter({"text/plain": "no picture"}, {})

@@ -5,7 +5,6 @@ import io
 
 import ipywidgets as widgets
 import pytest
-from IPython.display import Image as PngImage
 from PIL import Image
 
 from dcgan_lib.viz import show
@@ -37,12 +36,14 @@ def opened(png: bytes) -> Image.Image:
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 
-def test_explore_headless_shows_a_still(shown: list) -> None:
-    explore(draw, **controls())
-    (still,) = shown
-    assert isinstance(still, PngImage)
-    assert opened(still.data).size == (3, 3)
-    assert opened(still.data).getpixel((0, 0)) == (0, 0, 255)
+def test_explore_headless_shows_a_still(shown: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    monkeypatch.setattr(explore_module, "show_picture", lambda *given: pictures.append(given))
+    explore(draw, "A square.", **controls())
+    explore(draw, lambda size, colour: f"A {colour} square of {size} pixels.", **controls())
+    assert [alt for _, alt in pictures] == ["A square.", "A blue square of 3 pixels."]
+    assert (pictures[0][0].size, pictures[0][0].getpixel((0, 0))) == ((3, 3), (0, 0, 255))
+    assert shown == []
 
 
 @pytest.mark.parametrize("headless", ["1", ""])
@@ -51,7 +52,7 @@ def test_explore_raises_where_the_first_drawing_is_broken(
 ) -> None:
     monkeypatch.setenv("DCGAN_HEADLESS", headless)
     with pytest.raises(ValueError, match="<12> is too large"):
-        explore(draw, size=widgets.IntSlider(12, 1, 20))
+        explore(draw, "A square.", size=widgets.IntSlider(12, 1, 20))
     assert shown == []
 
 
@@ -59,7 +60,7 @@ def test_explore_draws_again_when_a_value_changes(shown: list, monkeypatch: pyte
     monkeypatch.delenv("DCGAN_HEADLESS", raising=False)
     given = controls()
     given["size"].description = "how large"
-    explore(draw, **given)
+    explore(draw, "A square.", **given)
     (box,) = shown
     size, colour, message, picture = box.children
     assert (size, colour) == tuple(given.values())

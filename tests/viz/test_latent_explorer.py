@@ -26,7 +26,9 @@ def generator() -> Generator:
 def explored(monkeypatch: pytest.MonkeyPatch) -> dict:
     """What `explore` was called with."""
     given = {}
-    monkeypatch.setattr(explore_module, "explore", lambda draw, **controls: given.update(draw=draw, controls=controls))
+    monkeypatch.setattr(
+        explore_module, "explore", lambda draw, alt, **controls: given.update(draw=draw, controls=controls)
+    )
     return given
 
 

@@ -1,11 +1,11 @@
 """Figures and images reach the reader whole."""
 
+import base64
 import inspect
 import io
 
 import pytest
 import torch
-from IPython.display import Image as PngImage
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -14,7 +14,7 @@ from dcgan_lib import losses
 from dcgan_lib.history import History
 from dcgan_lib.images import grid
 from dcgan_lib.viz import show
-from dcgan_lib.viz.show import show_rows, show_source, show_still, to_image, to_png
+from dcgan_lib.viz.show import show_picture, show_rows, show_source, to_image, to_png
 
 
 def test_show_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,13 +39,16 @@ def test_to_png() -> None:
         assert back.format == "PNG"
 
 
-def test_show_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
-    monkeypatch.setattr(show, "display", shown.append)
-    show_still(Image.new("RGB", (5, 3), "red"))
-    show_still(Figure(figsize=(2, 1)))
-    assert all(isinstance(still, PngImage) for still in shown)
-    with Image.open(io.BytesIO(shown[0].data)) as back:
+    monkeypatch.setattr(show, "display", lambda data, metadata, raw: shown.append((data, metadata, raw)))
+    show_picture(Image.new("RGB", (5, 3), "red"), "All red.")
+    show_picture(Figure(figsize=(2, 1)), "Nothing.")
+    show_picture(b"GIF89a", "A GIF.")
+    kinds = ["image/png", "image/png", "image/gif"]
+    for (data, metadata, raw), kind, alt in zip(shown, kinds, ("All red.", "Nothing.", "A GIF."), strict=True):
+        assert (set(data), data["text/plain"], metadata, raw) == ({kind, "text/plain"}, alt, {kind: {"alt": alt}}, True)
+    with Image.open(io.BytesIO(base64.b64decode(shown[0][0]["image/png"]))) as back:
         assert (back.mode, back.size) == ("RGB", (5, 3))
         assert back.convert("RGB").getpixel((2, 1)) == (255, 0, 0)
 
