@@ -19,8 +19,8 @@ KINDS = {str: "text", int: "a whole number", float: "a number", bool: "True or F
 
 @dataclass(frozen=True)
 class Config:
-    """One run, in numbers. The defaults are the paper's (Radford, Metz, Chintala 2016, section 4), at width 64, which is
-    the PyTorch example's.
+    """One run, in numbers. The defaults are the paper's (Radford, Metz, Chintala 2016, section 4), but the widths of 64
+    are the PyTorch example's.
 
     Raises:
         InputError: a value is of the wrong type or out of its range.
