@@ -59,7 +59,7 @@ def test_recorded_runs(part: str) -> None:
 
 
 def test_taking_the_advice() -> None:
-    """The runs that no threshold was chosen on, 300 steps after their verdict: with its advice taken, and as they were."""
+    """Runs that no threshold was chosen on, 300 steps after their verdict: with its advice taken, and as they were."""
     ratios = []
     for name in NAMES:
         if f"{name}|advised" in RUNS and advised(str(RUNS[f"{name}|verdict"]), Config.laptop()):
