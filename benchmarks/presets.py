@@ -56,8 +56,7 @@ def run(config: Config) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "fid": found["fid"],
         "speckle": found["speckle"],
-        "coverage": found["coverage"],
-        "confidence": found["confidence"],
+        "covered": [sum(pair[i] for pair in found["coverage"].values()) for i in (0, 1)],
     }
 
 
@@ -80,11 +79,11 @@ def report(_config: Config) -> str:
     rows = []
     for name in dict.fromkeys(run.rpartition(", seed")[0] for run in runs):
         each = [found for run, found in runs.items() if run.startswith(f"{name}, seed")]
-        covered = [sum(seen for seen, _ in found["coverage"].values()) for found in each]
-        of = sum(count for _, count in each[0]["coverage"].values())
         seconds, fids, speckles = ([found[key] for found in each] for key in ("seconds", "fid", "speckle"))
         spread = [f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" for values in (fids, speckles)]
-        rows.append((name, *spread, f"{min(covered)} of {of}", f"{median(seconds):.0f}"))
+        rows.append(
+            (name, *spread, "{} of {}".format(*min(found["covered"] for found in each)), f"{median(seconds):.0f}")
+        )
     header = "settings | FID, median (range) | speckle, median (range) | covered by the worst seed | CPU seconds"
     return table("(i) Finalists of the laptop preset", header, rows)
 

@@ -45,20 +45,21 @@ TENSOR_FAULTS: Faults = {
     "the division missing": _scaled(lambda x: x - 127.5),
     "division by the image's own maximum": _scaled(lambda x: x / x.max() * 2 - 1),
     "the image's own minimum and maximum as the ends": _scaled(lambda x: (x - x.min()) / (x.max() - x.min()) * 2 - 1),
-    "the image's own mean and deviation": _scaled(lambda x: (x - x.mean()) / x.std()),
-    "the image's own mean and deviation ": _scaled(lambda x: (x - x.mean()) / x.std(correction=0)),
+    "the image's own mean and deviation": (
+        _scaled(lambda x: (x - x.mean()) / x.std()),
+        _scaled(lambda x: (x - x.mean()) / x.std(correction=0)),
+    ),
     "black and white exchanged": _scaled(lambda x: 1 - x / 127.5),
     "a division that rounds": _scaled(lambda x: x // 127.5 - 1),
     "colours in the order blue, green, red": lambda a: _to_tensor(a[:, :, ::-1]),
     "a picture upside down": lambda a: _to_tensor(a[::-1]),
     "a mirrored picture": lambda a: _to_tensor(a[:, ::-1]),
     "counting in uint8, where 2 x wraps at 256": _wrapped(lambda a: a * np.uint8(2) / 255.0 - 1),
-    "counting in uint8, where 2 x - 255 wraps below 0": _wrapped(lambda a: (a * np.uint8(2) - np.uint8(255)) / 255.0),
-    "counting in uint8, where x - 127 wraps below 0": _wrapped(lambda a: (a - np.uint8(127)) / 127.5),
-    "counting in uint8, where x - 128 wraps below 0": _wrapped(lambda a: (a - np.uint8(128)) / 128.0),
-    "counting in uint8, where x - 127 wraps below 0 ": _wrapped(lambda a: (a - np.uint8(127)) / 127.0),
-    "counting in uint8, where x - 128 wraps below 0 ": _wrapped(lambda a: (a - np.uint8(128)) / 127.5),
-    "counting in uint8, where a subtraction wraps below 0": _wrapped(lambda a: ((a - np.uint8(127)) - 0.5) / 127.5),
+    "counting in uint8, where a subtraction wraps below 0": (
+        _wrapped(lambda a: (a * np.uint8(2) - np.uint8(255)) / 255.0),
+        *(_wrapped(lambda a, b=b, c=c: (a - np.uint8(b)) / c) for b in (127, 128) for c in (127.0, 127.5, 128.0)),
+        _wrapped(lambda a: ((a - np.uint8(127)) - 0.5) / 127.5),
+    ),
     "the mean and deviation of ImageNet": _scaled(
         lambda x: (
             (x / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
@@ -151,7 +152,9 @@ CONV_FAULTS: Faults = {
     ),
     "the same kernel for every input channel": lambda x, w, s, p: conv_transpose2d(x, w[:1].expand_as(w), None, s, p),
     "pixels that are repeated, where zeros stand between them": lambda x, w, s, p: conv2d(
-        x.repeat_interleave(s, 2).repeat_interleave(s, 3), w.transpose(0, 1).flip(2, 3), padding=1
+        _crop(x.repeat_interleave(s, 2).repeat_interleave(s, 3), 0, s - 1),
+        w.transpose(0, 1).flip(2, 3),
+        padding=w.shape[2] - 1 - p,
     ),
     "input rows and columns exchanged": lambda x, w, s, p: conv_transpose2d(x.transpose(2, 3), w, None, s, p),
 }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from dcgan_lib.checks.report import Fault, call
 
-Faults = dict[str, Callable[..., Any]]
-"""Words that follow "This behaves like", and a function with that fault."""
+Faults = dict[str, Callable[..., Any] | tuple[Callable[..., Any], ...]]
+"""Words that follow "This behaves like", and a function with that fault, or several."""
 EMPTY = "nothing yet: the answer is still `...`"
 
 
@@ -36,11 +37,10 @@ def close(a: Any, b: Any, tolerance: float = 1e-4) -> bool:
 def behaves_like(faults: Faults, result: Any, arguments: tuple[Any, ...], tolerance: float = 1e-4) -> str:
     """The first fault that gives the same result for these arguments; empty where none does."""
     for name, faulty in faults.items():
-        try:
-            if close(faulty(*arguments), result, tolerance):
-                return name
-        except (RuntimeError, ValueError, IndexError):  # this fault does not get as far with such arguments
-            continue
+        for function in faulty if isinstance(faulty, tuple) else (faulty,):
+            with suppress(RuntimeError, ValueError, IndexError):  # a fault may not get as far with such arguments
+                if close(function(*arguments), result, tolerance):
+                    return name
     return ""
 
 
@@ -51,12 +51,9 @@ def number(probe: str, result: Any) -> float:
     if isinstance(result, Tensor | np.ndarray) and math.prod(result.shape) != 1:
         name = "an answer that forgets to average over the batch" if result.ndim == 1 else ""
         raise Fault(probe, "one number", f"shape {tuple(result.shape)}", name)
-    if isinstance(result, complex) or (
-        isinstance(result, Tensor | np.ndarray | np.generic) and "complex" in str(result.dtype)
-    ):
-        raise Fault(
-            probe, "a real number", f"{result}", "a matrix root whose imaginary rounding error was kept: take `.real`"
-        )
+    if "complex" in str(getattr(result, "dtype", type(result))):
+        name = "a matrix root whose imaginary rounding error was kept: take `.real`"
+        raise Fault(probe, "a real number", f"{result}", name)
     try:
         return float(result)
     except (TypeError, ValueError):
@@ -71,10 +68,7 @@ def judge_number(
         result = number(probe, call(probe, answer, *arguments))
         expected = float(right(*arguments))
         if not close(result, expected, tolerance):
-            name = behaves_like(
-                {words: lambda *a, f=f: float(f(*a)) for words, f in faults.items()}, result, arguments, tolerance
-            )
-            raise Fault(probe, brief(expected), brief(result), name)
+            raise Fault(probe, brief(expected), brief(result), behaves_like(faults, result, arguments, tolerance))
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:

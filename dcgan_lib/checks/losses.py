@@ -80,7 +80,6 @@ D_LOSS_FAULTS: Faults = {
         _d_loss(r, f) + 0.1 * r.mean() - 0.1 * f.mean()
     ),
     "label 0.1 for the fakes: smoothing the wrong side": lambda r, f: _d_loss(r, f) - 0.1 * f.mean(),
-    "the generator's half with the real images' logits": lambda r, f: softplus(-f).mean() + softplus(-r).mean(),
     "the logarithm of a mean probability": lambda r, f: -(r.sigmoid().mean().log() + (1 - f.sigmoid().mean()).log()),
 }
 G_LOSS_FAULTS: Faults = {
@@ -128,12 +127,8 @@ def _judge_loss(
             name = _far_fault(value) if far else behaves_like(faults, value, detached)
             raise Fault(probe, brief(expected.detach()), brief(value), name)
         if not isinstance(result, Tensor) or not result.requires_grad:
-            raise Fault(
-                probe,
-                "a tensor that `backward` can start from",
-                "a number without a gradient",
-                "`.item()`, `.detach()` or `no_grad` inside a loss",
-            )
+            name = "`.item()`, `.detach()` or `no_grad` inside a loss"
+            raise Fault(probe, "a tensor that `backward` can start from", "a number without a gradient", name)
         found = torch.autograd.grad(result, logits, allow_unused=True)
         for logit, gradient, wanted in zip(logits, found, torch.autograd.grad(expected, logits), strict=True):
             gradient = torch.zeros_like(logit) if gradient is None else gradient
@@ -191,6 +186,6 @@ EXERCISES = [
             "So it is the discriminator's loss for real images, given the fakes' logits.",
             "`F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))`.",
         ),
-        "whether you would still know why it is not log(1 - D(G(z))); the curves above do.",
+        "whether you know why it is not log(1 - D(G(z))), which this notebook comes to below.",
     ),
 ]

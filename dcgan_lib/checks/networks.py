@@ -39,9 +39,8 @@ class Operations(TorchDispatchMode):
             kind = "a transposed convolution" if transposed else "a convolution"
             self.seen.append((kind, (ends, weight.shape[2], stride[0], padding[0], bias is not None)))
         elif "batch_norm" in name and "backward" not in name:
-            norm = (
-                "instance norm" if args[0].shape[0] == 1 else "batch norm"
-            )  # torch's folds the batch into the channels
+            folded = args[0].shape[0] == 1  # instance norm folds the batch into the channels
+            norm = "instance norm" if folded else "batch norm"
             self.seen.append((norm, (args[1] is not None, args[3] is not None, *args[-2:])))
         elif name == "leaky_relu":
             self.seen.append(("LeakyReLU", round(args[1], 4) if len(args) > 1 else 0.01))
@@ -61,7 +60,7 @@ def operations(network: Callable[[Tensor], Tensor], x: Tensor) -> list[tuple[str
     with Operations() as noted, torch.no_grad():
         try:
             network(x)
-        except Exception:  # noqa: BLE001 it is the reader's network, and `call` will show what it raises
+        except Exception:  # `call` will show what the reader's network raises
             noted.seen.append(FAILED)
     return noted.seen
 
@@ -121,9 +120,8 @@ def _words(kind: str, details: Any) -> str:
 def _detail_fault(kind: str, wanted: Any, came: Any) -> str:
     """The name of a fault in the details of the right kind of layer."""
     if kind == "LeakyReLU":
-        return f"a slope of {came}, where the paper has {wanted} (section 4)" + (
-            ": PyTorch's default is 0.01" if came == 0.01 else ""
-        )
+        default = ": PyTorch's default is 0.01" if came == 0.01 else ""
+        return f"a slope of {came}, where the paper has {wanted} (section 4){default}"
     if kind == "batch norm":
         names = "another `affine`", "other running statistics", "another momentum", "another eps"
         other = next(name for name, a, b in zip(names, wanted, came, strict=True) if a != b)
@@ -179,10 +177,11 @@ def judge_network(answer: Any, reference: nn.Module, x: Tensor, inputs: str) -> 
     if not isinstance(result, Tensor) or result.shape != expected.shape:
         if result is None or result is Ellipsis:
             raise Fault(inputs, "a tensor", EMPTY)
-        shape, name = f"shape {tuple(getattr(result, 'shape', ()))}", differs.name
-        if not name and result.numel() == expected.numel():
-            name = "a network that keeps axes of size 1: flatten what the last layer gives"
-        raise Fault(inputs, f"shape {tuple(expected.shape)}", shape, name)
+        if not isinstance(result, Tensor):
+            raise Fault(inputs, "a tensor", f"a {type(result).__name__}", differs.name)
+        kept = "axes of size 1 that are kept: flatten what the last layer gives"
+        name = differs.name or (kept if result.numel() == expected.numel() else "")
+        raise Fault(inputs, f"shape {tuple(expected.shape)}", f"shape {tuple(result.shape)}", name)
     if not result.requires_grad:
         name = "a network without gradients: `no_grad` or `detach` in its forward pass, or layers in a plain list"
         raise Fault(inputs, "a result with a gradient", "one without", name)
@@ -242,37 +241,21 @@ def judge_init(answer: Any) -> None:
     call("`network.apply(f)`", network.apply, answer)
     unchanged = [torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)]
     if all(unchanged):
-        raise Fault(
-            "the weights afterwards",
-            "new numbers",
-            "the old ones",
-            "nothing yet, or numbers that were drawn but never written: use `nn.init.normal_(module.weight, ...)`",
-        )
-    convolutions = {
-        "a convolution": first,
-        "a transposed convolution": transposed,
-        "a convolution inside a block": inner[0],
-    }
-    for name, layer in convolutions.items():
-        _judge_draw(name, layer.weight, before, 0.0)
+        name = "nothing yet, or numbers that were drawn but never written: use `nn.init.normal_(module.weight, ...)`"
+        raise Fault("the weights afterwards", "new numbers", "the old ones", name)
+    _judge_draw("a convolution", first.weight, before, 0.0)
+    _judge_draw("a transposed convolution", transposed.weight, before, 0.0)
+    _judge_draw("a convolution inside a block", inner[0].weight, before, 0.0)
     if not all(p.requires_grad for p in network.parameters()):
-        raise Fault(
-            "the weights", "trainable", "frozen ones", "new parameters that need no gradient: they would never learn"
-        )
+        name = "new parameters that need no gradient: they would never learn"
+        raise Fault("the weights", "trainable", "frozen ones", name)
     if torch.equal(first.weight, inner[0].weight):
-        raise Fault(
-            "two convolutions of the same shape",
-            "different numbers",
-            "the same numbers",
-            "a seed that is set inside the function: every layer gets the same draw",
-        )
+        name = "a seed that is set inside the function: every layer gets the same draw"
+        raise Fault("two convolutions of the same shape", "different numbers", "the same numbers", name)
     _judge_draw("batch norm's scale", norm.weight, before, 1.0)
     if norm.bias.any():
-        name = (
-            "a shift that was left as it was"
-            if any(torch.equal(norm.bias, old) for old in before)
-            else "a shift other than 0"
-        )
+        left = any(torch.equal(norm.bias, old) for old in before)
+        name = "a shift that was left as it was" if left else "a shift other than 0"
         raise Fault("batch norm's shift (bias)", "0 everywhere", _spread(norm.bias), name)
     if not (norm.running_mean == 5).all():
         raise Fault("batch norm's running mean", "as it was", "changed", "a start that resets statistics, too")
@@ -293,9 +276,7 @@ def _judge_draw(name: str, weight: Tensor, before: list[Tensor], mean: float) ->
     if any(weight.shape == old.shape and torch.equal(weight, old) for old in before):
         fault = f"a function that passes {name} by, or draws numbers and never writes them"
     elif std < 1e-6:
-        fault = (
-            "the same number everywhere" if not norm or centre != 1 else "a scale of exactly 1, where it is N(1, 0.02)"
-        )
+        fault = f"the same number everywhere, {centre:.3g}, where N({mean:g}, 0.02) is drawn"
     elif norm and abs(centre) < 0.01:
         fault = "N(0, 0.02) for batch norm's scale, which is N(1, 0.02): it would nearly switch every channel off"
     elif not norm and abs(centre - 1) < 0.05:

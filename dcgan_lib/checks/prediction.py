@@ -40,11 +40,13 @@ class Prediction:
             truth: one of the choices, computed from the run.
         """
         require(truth in self.choices, f"{truth!r} is none of the choices of this question: {', '.join(self.choices)}.")
-        said = "" if self.chosen is None else f"You said: {self.chosen}. "
-        mark = "" if self.chosen is None else ("✓ " if self.chosen == truth else "✗ ")
+        said = ""
         if self.chosen is not None:
-            progress.note("predicted", self.question, self.chosen == truth)
-        self._show(f"{mark}{said}It is: {truth}.", f"<b>{html.escape(f'{mark}{said}It is: {truth}.')}</b>")
+            right = self.chosen == truth
+            said = f"{'✓' if right else '✗'} You said: {self.chosen}. "
+            progress.note("predicted", self.question, right)
+        answer = f"{said}It is: {truth}."
+        self._show(f"{self.question}\n  {answer}", f"{html.escape(self.question)}<br><b>{html.escape(answer)}</b>")
 
     def _choose(self, change: dict) -> None:
         self.chosen = change["new"]

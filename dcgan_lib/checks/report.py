@@ -93,8 +93,11 @@ class Report:
 
     def html(self) -> str:
         """The report as a coloured box, which takes the notebook's own text colour."""
-        cell = '<td style="text-align: left; vertical-align: top; background: none; padding: 1px 8px">'
-        rows = "".join(f"<tr>{cell}<b>{label}</b></td>{cell}{_code(text)}</td></tr>" for label, text in self.lines)
+        cell = "<td style='text-align: left; vertical-align: top; background: none; padding: 1px 8px{}'>{}</td>"
+        rows = "".join(
+            f"<tr>{cell.format('; white-space: nowrap', f'<b>{label}</b>')}{cell.format('', _code(text))}</tr>"
+            for label, text in self.lines
+        )
         colour = "#2e8b57" if self.passed else "#d2691e"
         box = f"border-left: 5px solid {colour}; padding: 4px 10px; margin: 4px 0"
         return f'<div style="{box}"><b style="color: {colour}">{self._title()}</b><table>{rows}</table></div>'

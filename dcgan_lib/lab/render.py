@@ -87,7 +87,7 @@ def caption(trainer: Trainer, raw: bool = False) -> str:
 def alt(trainer: Trainer, kind: str = "") -> str:
     """The samples, the curves and, where its kind is given, the verdict in words, for readers who cannot see them."""
     history, steps = trainer.history, trainer.steps_done
-    words = f"{len(trainer.sample())} generated pictures after {steps} steps, and the curves of their run."
+    words = f"{len(trainer.fixed_z)} generated pictures after {steps} steps, and the curves of their run."
     if steps:
         d_loss, g_loss, d_x, d_gz, _ = history.rows[-WINDOW:].mean(0).tolist()
         words += f" In the last {min(WINDOW, steps)} steps: d_loss {d_loss:.2f}, g_loss {g_loss:.2f}, D(x) {d_x:.2f}, "

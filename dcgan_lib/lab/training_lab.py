@@ -258,22 +258,22 @@ def watch(
         every: a new frame after so many steps.
     """
     frames = [grid(trainer.sample())]
-    shown = None if headless() else display({"text/plain": ""}, raw=True, display_id=True)
+    first = described(frames[0], "What the generator paints before the first step.")
+    shown = None if headless() else display(first[0], metadata=first[1], raw=True, display_id=True)
 
     def follow(trainer: Trainer) -> None:
         frames.append(grid(trainer.sample()))
         if shown:
-            bundle, metadata = _progress(trainer)
+            bundle, metadata = described(*_progress(trainer))
             shown.update(bundle, metadata=metadata, raw=True)
 
     trainer.train(steps=steps, seconds=seconds, every=every, on_progress=follow)
     if not shown:
-        bundle, metadata = _progress(trainer)
-        display(bundle, metadata=metadata, raw=True)
+        show_picture(*_progress(trainer))
     return frames
 
 
-def _progress(trainer: Trainer) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """What the fixed z give now, beside the curves so far."""
+def _progress(trainer: Trainer) -> tuple[Image.Image, str]:
+    """What the fixed z give now, beside the curves so far, and its text alternative."""
     picture = show_progress(trainer.history, trainer.sample(), render.caption(trainer))
-    return described(picture, render.alt(trainer))
+    return picture, render.alt(trainer)

@@ -378,7 +378,7 @@ for words, f in {
     "ReLU in place of LeakyReLU": discriminator(act=nn.ReLU),
     "bias": discriminator(bias=True),
     "LeakyReLU before batch norm": discriminator(order=1),
-    "keeps axes of size 1": discriminator(flat=nn.Identity),
+    "axes of size 1 that are kept": discriminator(flat=nn.Identity),
     "`squeeze` without its dim": discriminator(flat=Squeezed),
     "slope of 0.02": discriminator(slope=0.02),
     "batch norm where DCGAN has none, in the last": discriminator(end=[nn.BatchNorm2d(1)]),
@@ -471,197 +471,136 @@ RIGHT += [
 
 # 07.d_step, 07.g_step, 07.train_step
 
-
-def loss_d(r, f):
-    return bce(r, 1.0) + bce(f, 0.0)
-
-
-@wrong("07.d_step", "without `zero_grad`")
-def _(G, D, opt, real, z):
-    loss_d(D(real), D(G(z).detach())).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "without `detach`")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z))).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "mixed in one batch")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    logits = D(torch.cat([real, G(z).detach()]))
-    loss_d(logits[: len(real)], logits[len(real) :]).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "evaluation mode")
-def _(G, D, opt, real, z):
-    D.eval()
-    opt.zero_grad()
-    loss_d(D(real), D(G(z).detach())).backward()
-    opt.step()
-    D.train()
-
-
-@wrong("07.d_step", "evaluation mode")
-def _(G, D, opt, real, z):
-    G.eval()
-    with torch.no_grad():
-        fake = G(z)
-    opt.zero_grad()
-    loss_d(D(real), D(fake)).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "leaves a network in evaluation")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z).detach())).backward()
-    opt.step()
-    G.eval()
-
-
-@wrong("07.d_step", "never shows real")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    bce(D(G(z).detach()), 0.0).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "never shows the fakes")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    G(z)
-    bce(D(real), 1.0).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "label 0 for the real")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(G(z).detach()), D(real)).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "label 1 for the fakes")
-def _(G, D, opt, real, z):
+D_STEP = """\
+def answer(G, D, opt, real, z):
     opt.zero_grad()
     fake = G(z).detach()
-    (bce(D(real), 1.0) + bce(D(fake), 1.0)).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "half of the loss")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    (0.5 * loss_d(D(real), D(G(z).detach()))).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "sigmoid twice")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real).sigmoid(), D(G(z).detach()).sigmoid()).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "between `backward` and the optimizer")
-def _(G, D, opt, real, z):
-    loss_d(D(real), D(G(z).detach())).backward()
-    opt.zero_grad()
-    opt.step()
-
-
-@wrong("07.d_step", "between the two halves")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    bce(D(real), 1.0).backward()
-    opt.zero_grad()
-    bce(D(G(z).detach()), 0.0).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "never calls `step`")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z).detach())).backward()
-
-
-@wrong("07.d_step", "without `backward`")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z).detach()))
-    opt.step()
-
-
-@wrong("07.d_step", "updated 2 times")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    bce(D(real), 1.0).backward()
-    opt.step()
-    opt.zero_grad()
-    bce(D(G(z).detach()), 0.0).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "draws its own z")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(torch.randn_like(z)).detach())).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "before `backward`")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss = loss_d(D(real), D(G(z).detach()))
-    opt.step()
-    loss.backward()
-
-
-@wrong("07.d_step", "clipping")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z).detach())).backward()
-    opt.step()
-    for p in D.parameters():
-        p.data.clamp_(-0.1, 0.1)
-
-
-@wrong("07.d_step", "also updates the generator")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    loss_d(D(real), D(G(z))).backward()
-    opt.step()
-    torch.optim.SGD(G.parameters(), 0.1).step()
-
-
-@wrong("07.d_step", "label 0.9")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    (bce(D(real), 0.9) + bce(D(G(z).detach()), 0.0)).backward()
-    opt.step()
-
-
-@wrong("07.d_step", "no way back")
-def _(G, D, opt, real, z):
-    opt.zero_grad()
-    with torch.no_grad():
-        loss = loss_d(D(real), D(G(z)))
+    loss = bce(D(real), 1.0) + bce(D(fake), 0.0)
     loss.backward()
     opt.step()
-
-
-@right("07.d_step")
-def _(G, D, opt, real, z):
+"""
+G_STEP = """\
+def answer(G, D, opt, z):
     opt.zero_grad()
-    loss = loss_d(D(real), D(G(z).detach()))
+    fake = G(z)
+    loss = bce(D(fake), 1.0)
     loss.backward()
     opt.step()
-    return loss.item()
+"""
+TRAIN_STEP = """\
+def answer(G, D, g_opt, d_opt, real, z):
+    fake = G(z)
+    d_opt.zero_grad()
+    d_loss = bce(D(real), 1.0) + bce(D(fake.detach()), 0.0)
+    d_loss.backward()
+    d_opt.step()
+    g_opt.zero_grad()
+    g_loss = bce(D(fake), 1.0)
+    g_loss.backward()
+    g_opt.step()
+"""
+
+
+def written(source: str, *changes: tuple[str, str]) -> Callable[..., None]:
+    """The step of that source, with some of its lines changed."""
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    namespace = {"bce": bce, "torch": torch, "F": F}
+    exec(source, namespace)
+    return namespace["answer"]
+
+
+for words, *changes in [
+    ("without `zero_grad`", ("opt.zero_grad()", "pass")),
+    ("without `zero_grad`", ("opt.zero_grad()", "G.zero_grad()")),
+    ("without `zero_grad`", ("opt.zero_grad()", "pass"), ("opt.step()", "opt.step(); opt.zero_grad()")),
+    ("without `detach`", (".detach()", "")),
+    ("evaluation mode", ("opt.zero_grad()", "D.eval(); opt.zero_grad()"), ("opt.step()", "opt.step(); D.train()")),
+    ("evaluation mode", ("G(z).detach()", "G.eval()(z).detach()")),
+    ("leaves a network in evaluation", ("opt.step()", "opt.step(); G.eval()")),
+    ("never shows real", ("bce(D(real), 1.0) + ", "")),
+    ("never shows the fakes", (" + bce(D(fake), 0.0)", "")),
+    ("with their logits detached", ("bce(D(fake), 0.0)", "bce(D(fake).detach(), 0.0)")),
+    ("label 0 for the real", ("1.0", "0.0 "), ("0.0)\n", "1.0)\n")),
+    ("label 1 for the fakes", ("0.0", "1.0")),
+    ("label 0.9", ("1.0", "0.9")),
+    ("half of the loss", ("loss.backward()", "(loss / 2).backward()")),
+    ("wrong sign", ("loss.backward()", "(-loss).backward()")),
+    ("sigmoid twice", ("D(real)", "D(real).sigmoid()"), ("D(fake)", "D(fake).sigmoid()")),
+    ("Wasserstein", ("bce(D(real), 1.0) + bce(D(fake), 0.0)", "D(fake).mean() - D(real).mean()")),
+    ("between `backward` and the optimizer", ("loss.backward()", "loss.backward(); opt.zero_grad()")),
+    ("between the two halves", (
+        "loss = bce(D(real), 1.0) + bce", "bce(D(real), 1.0).backward(); opt.zero_grad(); loss = bce")),
+    ("updated 2 times", (
+        "loss = bce(D(real), 1.0) + bce", "bce(D(real), 1.0).backward(); opt.step(); opt.zero_grad(); loss = bce")),
+    ("never calls `step`", ("opt.step()", "pass")),
+    ("without `backward`", ("loss.backward()", "pass")),
+    ("before `backward`", ("loss.backward()\n    opt.step()", "opt.step()\n    loss.backward()")),
+    ("draws its own z", ("G(z)", "G(torch.randn_like(z))")),
+    ("changed on the way", ("D(real)", "D(real + 0.1 * torch.randn_like(real))")),
+    ("clipping", ("opt.step()", "opt.step(); [p.data.clamp_(-0.1, 0.1) for p in D.parameters()]")),
+    ("also updates the generator", (
+        ".detach()", ""), ("opt.step()", "opt.step(); torch.optim.SGD(G.parameters(), 0.1).step()")),
+    ("no way back", ("    loss = ", "    with torch.no_grad(): loss = ")),
+    ("mixed in one batch", (
+        "loss = bce(D(real), 1.0) + bce(D(fake), 0.0)",
+        "r, f = D(torch.cat([real, fake])).chunk(2); loss = bce(r, 1.0) + bce(f, 0.0)")),
+]:  # fmt: skip
+    wrong("07.d_step", words)(written(D_STEP, *changes))
+
+for words, *changes in [
+    ("without `zero_grad`", ("opt.zero_grad()", "pass")),
+    ("saturating", ("bce(D(fake), 1.0)", "-bce(D(fake), 0.0)")),
+    ("label 0", ("1.0", "0.0")),
+    ("`detach` or `no_grad`", ("G(z)", "G(z).detach()")),
+    ("evaluation mode", ("opt.zero_grad()", "D.eval(); opt.zero_grad()"), ("opt.step()", "opt.step(); D.train()")),
+    ("draws its own z", ("G(z)", "G(torch.randn(z.shape))")),
+    ("also updates the discriminator", (
+        "opt.step()", "opt.step(); torch.optim.SGD(D.parameters(), 0.1).step()")),
+    ("never frees", ("opt.zero_grad()", "D.requires_grad_(False); opt.zero_grad()")),
+    ("sum over the batch", ("bce(D(fake), 1.0)", "F.softplus(-D(fake)).sum()")),
+    ("sigmoid twice", ("D(fake)", "D(fake).sigmoid()")),
+    ("between `backward` and the optimizer", ("loss.backward()", "loss.backward(); G.zero_grad()")),
+    ("never calls `step`", ("opt.step()", "pass")),
+]:  # fmt: skip
+    wrong("07.g_step", words)(written(G_STEP, *changes))
+
+for words, *changes in [
+    ("without `detach`", (".detach()", "")),
+    ("without `detach`", (".detach()", ""), ("d_loss.backward()", "d_loss.backward(retain_graph=True)")),
+    ("without `zero_grad`", ("d_opt.zero_grad()", "pass")),
+    ("without `zero_grad`", ("g_opt.zero_grad()", "pass")),
+    ("`detach` or `no_grad` on the fakes in the generator", ("fake = G(z)", "fake = G(z).detach()")),
+    ("exchanged optimizers", ("d_opt.step()", "g_opt.step( )"), ("g_opt.step()", "d_opt.step()")),
+    ("generator never steps", ("g_opt.step()", "pass")),
+    ("discriminator never steps", ("d_opt.step()", "pass")),
+    ("saturating", ("bce(D(fake), 1.0)", "torch.log(1 - D(fake).sigmoid()).mean()")),
+    ("draws its own z", ("D(fake)", "D(G(torch.randn_like(z)))")),
+    ("more than once", ("    g_opt.zero_grad()", "    d_opt.step()\n    g_opt.zero_grad()")),
+    ("more than once", ("    g_opt.step()", "    g_opt.step()\n    g_opt.step()")),
+    ("label 0 for the fakes in the generator", ("D(fake), 1.0", "D(fake), 0.0")),
+    ("evaluation mode", ("    g_opt.zero_grad()", "    D.eval()\n    g_opt.zero_grad()")),
+    ("before the discriminator's update", (
+        "    d_opt.zero_grad()", "    g_loss = bce(D(fake), 1.0)\n    d_opt.zero_grad()"),
+        ("    d_opt.step()\n", ""),
+        ("    g_loss = bce(D(fake), 1.0)\n    g_loss.backward()", "    g_loss.backward()\n    d_opt.step()")),
+]:  # fmt: skip
+    wrong("07.train_step", words)(written(TRAIN_STEP, *changes))
+
+
+@wrong("07.train_step", "generator's turn before")
+def _(G, D, g_opt, d_opt, real, z):
+    fake = G(z)
+    g_opt.zero_grad()
+    bce(D(fake), 1.0).backward()
+    g_opt.step()
+    d_opt.zero_grad()
+    (bce(D(real), 1.0) + bce(D(fake.detach()), 0.0)).backward()
+    d_opt.step()
+
+
+RIGHT += [("07.d_step", written(D_STEP)), ("07.g_step", written(G_STEP)), ("07.train_step", written(TRAIN_STEP))]
 
 
 @right("07.d_step")
@@ -687,90 +626,15 @@ def _(G, D, opt, real, z):
     opt.step()
 
 
-@wrong("07.g_step", "without `zero_grad`")
-def _(G, D, opt, z):
-    bce(D(G(z)), 1.0).backward()
-    opt.step()
+@right("07.d_step")
+def _(G, D, opt, real, z):
+    def closure():
+        opt.zero_grad()
+        loss = bce(D(real), 1.0) + bce(D(G(z).detach()), 0.0)
+        loss.backward()
+        return loss
 
-
-@wrong("07.g_step", "saturating")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    (-bce(D(G(z)), 0.0)).backward()
-    opt.step()
-
-
-@wrong("07.g_step", "label 0")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    bce(D(G(z)), 0.0).backward()
-    opt.step()
-
-
-@wrong("07.g_step", "`detach` or `no_grad`")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    bce(D(G(z).detach()), 1.0).backward()
-    opt.step()
-
-
-@wrong("07.g_step", "evaluation mode")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    D.eval()
-    bce(D(G(z)), 1.0).backward()
-    D.train()
-    opt.step()
-
-
-@wrong("07.g_step", "draws its own z")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    bce(D(G(torch.randn(len(z), z.shape[1]))), 1.0).backward()
-    opt.step()
-
-
-@wrong("07.g_step", "also updates the discriminator")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    D.zero_grad()
-    bce(D(G(z)), 1.0).backward()
-    opt.step()
-    with torch.no_grad():
-        for p in D.parameters():
-            p -= 0.1 * p.grad
-
-
-@wrong("07.g_step", "never frees")
-def _(G, D, opt, z):
-    for p in D.parameters():
-        p.requires_grad_(False)
-    opt.zero_grad()
-    bce(D(G(z)), 1.0).backward()
-    opt.step()
-
-
-@wrong("07.g_step", "sum over the batch")
-def _(G, D, opt, z):
-    opt.zero_grad()
-    F.binary_cross_entropy_with_logits(D(G(z)), torch.ones(len(z)), reduction="sum").backward()
-    opt.step()
-
-
-@wrong("07.g_step", "between `backward` and the optimizer")
-def _(G, D, opt, z):
-    bce(D(G(z)), 1.0).backward()
-    G.zero_grad()
-    opt.step()
-
-
-@right("07.g_step")
-def _(G, D, opt, z):
-    G.zero_grad()
-    loss = bce(D(G(z)), 1.0)
-    loss.backward()
-    opt.step()
-    return loss
+    opt.step(closure)
 
 
 @right("07.g_step")
@@ -792,175 +656,26 @@ def _(G, D, opt, z):
     D.zero_grad()
 
 
-@wrong("07.train_step", "generator's turn before")
-def _(G, D, og, od, real, z):
-    og.zero_grad()
-    fake = G(z)
-    bce(D(fake), 1.0).backward()
-    og.step()
-    od.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-
-
-@wrong("07.train_step", "before the discriminator's update")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    logits = D(fake)
-    g_loss = bce(logits, 1.0)
-    og.zero_grad()
-    g_loss.backward(retain_graph=True, inputs=list(G.parameters()))
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    og.step()
-
-
-@wrong("07.train_step", "without `detach`")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake)).backward(retain_graph=True)
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "without `detach`")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake)).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "`detach` or `no_grad` on the fakes in the generator")
-def _(G, D, og, od, real, z):
-    fake = G(z).detach()
-    od.zero_grad()
-    loss_d(D(real), D(fake)).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "without `zero_grad`")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "without `zero_grad`")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "exchanged optimizers")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    D.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    og.step()
-    G.zero_grad()
-    bce(D(fake), 1.0).backward()
-    od.step()
-
-
-@wrong("07.train_step", "generator never steps")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-
-
-@wrong("07.train_step", "saturating")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    og.zero_grad()
-    torch.log(1 - D(fake).sigmoid()).mean().backward()
-    og.step()
-
-
-@wrong("07.train_step", "draws its own z")
-def _(G, D, og, od, real, z):
-    od.zero_grad()
-    loss_d(D(real), D(G(z).detach())).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(G(torch.randn_like(z))), 1.0).backward()
-    og.step()
-
-
-@wrong("07.train_step", "more than once")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    for _ in range(2):
-        od.zero_grad()
-        loss_d(D(real), D(fake.detach())).backward()
-        od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
 @right("07.train_step")
-def _(G, D, og, od, real, z):
-    fake = G(z)
-    od.zero_grad()
-    loss_d(D(real), D(fake.detach())).backward()
-    od.step()
-    og.zero_grad()
-    bce(D(fake), 1.0).backward()
-    og.step()
-
-
-@right("07.train_step")
-def _(G, D, og, od, real, z):
-    D.zero_grad()
-    bce(D(real), 1.0).backward()
-    with torch.no_grad():
-        fake = G(z)
-    bce(D(fake), 0.0).backward()
-    od.step()
-    G.zero_grad()
+def _(G, D, g_opt, d_opt, real, z):
+    written(D_STEP)(G, D, d_opt, real, z)
     D.requires_grad_(False)
-    bce(D(G(z)), 1.0).backward()
+    written(G_STEP)(G, D, g_opt, z)
     D.requires_grad_(True)
-    og.step()
 
 
 @right("07.train_step")
-def _(G, D, og, od, real, z):
-    og.zero_grad()
-    od.zero_grad()
+def _(G, D, g_opt, d_opt, real, z):
+    g_opt.zero_grad()
+    d_opt.zero_grad()
     fake = G(z)
-    d_loss = F.softplus(-D(real)).mean() + F.softplus(D(fake.detach())).mean()
-    d_loss.backward()
-    od.step()
+    F.softplus(-D(real)).mean().backward()
+    F.softplus(D(fake.detach())).mean().backward()
+    d_opt.step()
     g_loss = F.softplus(-D(fake)).mean()
     g_loss.backward()
-    og.step()
-    return d_loss.item(), g_loss.item()
+    g_opt.step()
+    return g_loss.item()
 
 
 # 08.fid, 08.slerp, 08.nearest

@@ -121,7 +121,7 @@ def test_measure_samples() -> None:
     assert change == pytest.approx(0.3 / (2 * (2 / 3) ** 0.5 / 4))  # root mean square
 
 
-def test_every_chapter_is_there() -> None:
+def test_every_notebook_is_there() -> None:
     folder = Path(__file__).parent.parent.parent / "notebooks"
     assert all((folder / f"{verdict.notebook}.ipynb").exists() for verdict in VERDICTS.values())
 

@@ -11,6 +11,7 @@ from dcgan_lib.images import grid
 from dcgan_lib.lab import training_lab, watch
 from dcgan_lib.lab.render import caption
 from dcgan_lib.trainer import Trainer
+from dcgan_lib.viz import show
 from dcgan_lib.viz.curves import show_progress
 from dcgan_lib.viz.show import to_png
 
@@ -25,6 +26,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list:
         return SimpleNamespace(update=lambda thing, **_: things.append(thing)) if display_id else None
 
     monkeypatch.setattr(training_lab, "display", display)
+    monkeypatch.setattr(show, "display", display)
     return things
 
 
