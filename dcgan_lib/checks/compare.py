@@ -60,6 +60,16 @@ def number(probe: str, result: Any) -> float:
         raise Fault(probe, "a number", repr(result)[:80]) from None
 
 
+def tensor(probe: str, result: Any, wanted: str) -> Tensor:
+    """The result as a tensor, if it can be one."""
+    if result is None or result is Ellipsis:
+        raise Fault(probe, wanted, EMPTY)
+    try:
+        return torch.as_tensor(result)
+    except (TypeError, ValueError, RuntimeError):
+        raise Fault(probe, wanted, f"a {type(result).__name__}") from None
+
+
 def judge_number(
     answer: Any, right: Callable[..., float], faults: Faults, cases: dict, tolerance: float = 1e-4
 ) -> None:

@@ -186,6 +186,6 @@ EXERCISES = [
             "So it is the discriminator's loss for real images, given the fakes' logits.",
             "`F.binary_cross_entropy_with_logits(fake_logits, torch.ones_like(fake_logits))`.",
         ),
-        "whether you know why it is not log(1 - D(G(z))), which this notebook comes to below.",
+        "whether you know why it is not log(1 - D(G(z))), which notebook 06 explains.",
     ),
 ]

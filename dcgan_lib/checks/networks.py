@@ -317,11 +317,11 @@ EXERCISES = [
         "04.generator",
         judge_generator,
         (
-            "Five transposed convolutions, 100 -> 512 -> 256 -> 128 -> 64 -> 3, with kernel 4: stride 1 and padding "
-            "0 in the first, 2 and 1 in the others.",
-            "Between them come batch norm and ReLU, in this order, and after the last one tanh alone. "
-            "`bias=False`, because batch norm shifts anyway.",
-            "z has two axes and the first layer wants four: `z.view(-1, 100, 1, 1)`.",
+            "Five transposed convolutions: the first makes 4x4 of 1x1, each of the others doubles. z has two axes, "
+            "and they want four: `z.view(-1, 100, 1, 1)`.",
+            "100 -> 512 -> 256 -> 128 -> 64 -> 3 channels, kernel 4; stride 1 and padding 0 in the first, 2 and 1 in "
+            "the others; `bias=False`, because batch norm shifts anyway.",
+            "Between them come batch norm and ReLU, in this order, and after the last one tanh alone.",
         ),
         "the starting weights: give it those of notebook 03 with `apply`.",
     ),
@@ -329,11 +329,12 @@ EXERCISES = [
         "05.discriminator",
         judge_discriminator,
         (
-            "Five convolutions: 3 -> 64 -> 128 -> 256 -> 512 -> 1, kernel 4; the first four halve the picture.",
-            "LeakyReLU(0.2) after each but the last; batch norm before it, but not in the first layer.",
+            "Five convolutions: the first four halve the picture, and the last one makes one number of what is left.",
+            "3 -> 64 -> 128 -> 256 -> 512 -> 1 channels, kernel 4, no bias. LeakyReLU(0.2) after each but the last; "
+            "batch norm before it, but not in the first layer.",
             "The last convolution (stride 1, padding 0) gives (N, 1, 1, 1), which you flatten to (N,). The sigmoid "
             "belongs to the loss.",
         ),
-        "the starting weights, and whether you flatten by `view`, `flatten` or `squeeze(1)`.",
+        "the starting weights, and whether you flatten by `view`, `flatten` or `squeeze((1, 2, 3))`.",
     ),
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_lib.checks.compare import EMPTY, Faults, behaves_like, brief, close, draws, judge_number
+from dcgan_lib.checks.compare import Faults, behaves_like, brief, close, draws, judge_number, tensor
 from dcgan_lib.checks.report import Exercise, Fault, call
 from dcgan_lib.metrics.scores import fid
 from dcgan_lib.sampling import slerp
@@ -176,11 +176,8 @@ def judge_slerp(answer: Any) -> None:
     cases |= {"z in nearly opposite directions": (a, -b, 0.4), same: (unit, unit.clone(), 0.5)}
     for probe, (start, end, t) in cases.items():
         given = start.clone(), end.clone()
-        result = call(probe, answer, *given, t)
-        if result is None or result is Ellipsis:
-            raise Fault(probe, "a vector", EMPTY)
+        result = tensor(probe, call(probe, answer, *given, t), "a vector").float()
         expected = slerp(start, end, t)
-        result = torch.as_tensor(result, dtype=torch.float32)
         if not close(result, expected, 1e-3):
             name = "0 divided by 0 where both ends are the same"
             if probe != same or result.isfinite().all():
@@ -238,10 +235,8 @@ def judge_nearest(answer: Any) -> None:
     images = draws(7, 3, 5, 5, seed=1) * 0.7 + torch.linspace(-1, 1, 7)[:, None, None, None]
     planted = among[[31, 4, 17]].clone()
     for probe, given in {"seven images among forty": images, "copies of numbers 31, 4 and 17": planted}.items():
-        expected, result = _distances(given, among).argmin(1), call(probe, answer, given.clone(), among.clone())
-        if result is None or result is Ellipsis:
-            raise Fault(probe, "indices (N,)", EMPTY)
-        result = torch.as_tensor(result)
+        expected = _distances(given, among).argmin(1)
+        result = tensor(probe, call(probe, answer, given.clone(), among.clone()), "indices (N,)")
         if result.shape != expected.shape:
             shapes = {
                 (len(among),): "the nearest of `images` for each of `among`: the axes are exchanged",

@@ -44,9 +44,9 @@ STILL_WIDTH, LIVE_WIDTH = 520, 265  # of the samples, about; the browser enlarge
 PARTS = (
     "1 of 5 · A batch of real pictures goes through D. Its loss asks for high logits; the gradient is kept.",
     "2 of 5 · G paints a batch of fakes, and they go through D. Its gradient is added to the first one.",
-    "3 of 5 · D's optimiser takes one step along both gradients. G has not changed.",
+    "3 of 5 · D's optimizer takes one step along both gradients. G has not changed.",
     "4 of 5 · G's turn: the same fakes go through the new D. The gradient runs back through D into G.",
-    "5 of 5 · G's optimiser takes one step. D has not changed. Below: what the fixed z give now.",
+    "5 of 5 · G's optimizer takes one step. D has not changed. Below: what the fixed z give now.",
 )
 
 
