@@ -8,25 +8,26 @@ from typing import Any
 
 import torch
 
-from dcgan_lib.checks import arrays, losses, networks, progress, results, steps
+from dcgan_lib.checks import arrays, hunt, losses, networks, progress, results, steps
 from dcgan_lib.checks.report import Exercise, Fault, Report, show
 from dcgan_lib.utils.errors import require
 
 EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for part in (arrays, losses, networks, results, steps) for exercise in part.EXERCISES
+    exercise.name: exercise for part in (arrays, hunt, losses, networks, results, steps) for exercise in part.EXERCISES
 }
 
 
 class Check:
     """Judges answers, and remembers which ones were right."""
 
-    def __call__(self, name: str, answer: Any, hint: int = 1) -> Report:
+    def __call__(self, name: str, answer: Any, hint: int = 1, **given: Any) -> Report:
         """Judge an answer by what it does, and show the report.
 
         Args:
             name: of the exercise, as its cell gives it: "07.d_step".
             answer: the reader's function or class.
             hint: how many hints to give, 1 to 3.
+            given: what else the exercise asks for, as its cell says: the seed of a hunt.
 
         Returns:
             The report, with `passed` and `message`.
@@ -40,7 +41,7 @@ class Check:
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             try:
-                exercise.judge(answer)
+                exercise.judge(answer, **given)
             except Fault as found:
                 fault = found
         report = Report(exercise, fault, hint)

@@ -38,7 +38,7 @@ class Exercise(NamedTuple):
     """One exercise: its probes and its words."""
 
     name: str
-    judge: Callable[[Any], None]
+    judge: Callable[..., None]
     """Raises `Fault` where an answer is wrong."""
     hints: tuple[str, str, str]
     unseen: str

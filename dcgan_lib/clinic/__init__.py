@@ -1,3 +1,3 @@
-"""A training loop whose lines can be changed, so that a run falls ill, or gets well. Taught in notebooks/09_clinic.ipynb."""
+"""The training loop, with lines to change so that it falls ill or gets well. Taught in notebooks/09_clinic.ipynb."""
 
 from dcgan_lib.clinic.loop import bce, changed, play, show_change
