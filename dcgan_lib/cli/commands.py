@@ -164,12 +164,12 @@ def resume(folder: RunFolder, options: Namespace) -> Trainer:
 
 def run(folder: RunFolder, trainer: Trainer, options: Namespace) -> None:
     """Train, and write what there is to see on the way and at the end."""
-    first = distributed.is_first()
+    first, start = distributed.is_first(), time.perf_counter()
     if first:
         remove_unfinished(cache_root(), idle_seconds=24 * 3600)  # younger ones may be being written
         folder.tidy(trainer)
         real, last = normalize(trainer.dataset.images[:512]), trainer.sample(raw=True)
-    start, samples = time.perf_counter(), []
+        samples = [measure_samples(last, None, real)._replace(change=1.0)]  # how fast they changed, nobody knows
 
     def report(trainer: Trainer) -> None:
         nonlocal last

@@ -81,12 +81,12 @@ def _write(file: BinaryIO, path: Path, shape: tuple[int, ...], images: Iterator[
             file.write(image.tobytes())
             if (image.max((1, 2)) - image.min((1, 2)) < 16).all():  # of 255 grey levels, which no eye tells apart
                 flat.append(number + 1)
-    if flat:
-        tell(f"{len(flat)} of {shape[0]} pictures are of a single colour, the first is number {flat[0]}: look at them.")
     if bad:
         _write_report(report_of(path), bad, shape[0])
         file.seek(0)
         _write_header(file, (shape[0] - len(bad), *shape[1:]))  # as long as the first: NumPy leaves room for digits
+    if flat:
+        tell(f"{len(flat)} of {shape[0]} pictures are of a single colour, the first is number {flat[0]}: look at them.")
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
