@@ -27,6 +27,10 @@ CHECKPOINT = "checkpoint.safetensors"
 GENERATOR = "generator.safetensors"
 """The generator alone, in a run's folder."""
 TRAINED = Path(__file__).resolve().parent.parent / "assets" / "generators"
+NUMBER = "[0-9]" * 7
+"""The number of a step in a file's name."""
+NETWORKS = ("generator", "discriminator", "ema_generator")
+MISFIT = "does not fit the networks of its own config ({}): give another one."
 FORMAT = "dcgan_lib 2"
 
 
@@ -59,7 +63,12 @@ def load(path: Path | str) -> tuple[Config, dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} is cut short, damaged or another kind of file: give another one.") from error
     require(notes.get("format") == FORMAT, f"{path} is no file of this version of dcgan_lib: give another one.")
     require(notes["sha256"] == _checksum(tensors), f"{path} is damaged: copy it again, or give another one.")
-    return parse_config(path, notes["config"]), tensors, notes
+    return parse_config(path, notes["config"]), {bare(name): values for name, values in tensors.items()}, notes
+
+
+def bare(name: str) -> str:
+    """A tensor's name without what `DataParallel`, `DistributedDataParallel` and `torch.compile` put into it."""
+    return re.sub(r"(?<![^.])(module|_orig_mod)\.", "", name)
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
@@ -89,12 +98,12 @@ def tensors_of(**parts: nn.Module | Adam) -> dict[str, Tensor]:
         state = part.state_dict()
         if isinstance(part, Adam):
             state = {f"{i}.{key}": values for i, moments in state["state"].items() for key, values in moments.items()}
-        tensors |= {f"{name}.{key}": values for key, values in state.items()}
+        tensors |= {bare(f"{name}.{key}"): values for key, values in state.items()}
     return tensors
 
 
-def require_fit(path: Path | str, tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    """Refuse a file before anything of it is loaded.
+def require_fit(path: Path | str, tensors: dict[str, Tensor], expected: dict[str, Tensor], end: str = MISFIT) -> None:
+    """Refuse a file before anything of it is loaded; the sentence's `end` has {} for the fault.
 
     Raises:
         InputError: a tensor is missing, there is no place for one, one has another shape or type than the expected
@@ -109,7 +118,7 @@ def require_fit(path: Path | str, tensors: dict[str, Tensor], expected: dict[str
         elif not tensors[name].isfinite().all():
             fault = f"{name} holds NaN or infinity, so this run had broken down before it was saved"
         if fault:
-            raise InputError(f"{path} does not fit the networks of its own config ({fault}): give another one.")
+            raise InputError(f"{path} {end.format(fault)}")
 
 
 def _describe(tensor: Tensor) -> str:
@@ -126,26 +135,49 @@ def save_generator(path: Path | str, generator: nn.Module, config: Config, half:
     save(path, config, {name: t.half() if half and t.is_floating_point() else t for name, t in tensors.items()})
 
 
-def load_generator(run: Path | str, raw: bool = False) -> tuple[Generator, Config]:
+def load_weights(run: Path | str, file: str) -> tuple[Path, Config, dict[str, Tensor]]:
+    """A run's file, its config, and its networks' weights, float32, such as "discriminator.layers.0.weight".
+
+    Args:
+        run: a file that `save_generator` or `Trainer.save` wrote, the folder of a run, or the name of one of
+            `trained_generators()`; the first and the last hold a generator alone.
+        file: which one of the folder.
+
+    Raises:
+        InputError: there is no such run, file or name, or it is broken.
+    """
+    path = _file(Path(run), file)
+    config, tensors, _ = load(path)
+    prefix = "" if "history" in tensors else "generator."
+    weights = {f"{prefix}{name}": t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+    return path, config, {name: t for name, t in weights.items() if name.partition(".")[0] in NETWORKS}
+
+
+def load_generator(run: Path | str, raw: bool = False, step: int | None = None) -> tuple[Generator, Config]:
     """A trained generator, in eval mode on the CPU, float32, and the config of its run.
 
     Args:
-        run: a file that `save_generator` wrote, the folder of a run, or the name of one of `trained_generators()`.
-        raw: of the folder of a run whose config has `ema_decay`, the trained generator instead of the averaged one.
+        run: see `load_weights`.
+        raw: of a run whose config has `ema_decay`, the trained generator instead of the averaged one.
+        step: of the folder of a run, an earlier step whose checkpoint has been kept.
 
     Raises:
-        InputError: there is no such run, file or name, or it holds no generator of ours.
+        InputError: there is no such run, file, name or step, or it holds no such generator.
     """
-    path = _generator_file(Path(run), raw)
-    config, tensors, _ = load(path)
-    if path.name == CHECKPOINT:
-        prefix = "generator."
-        tensors = {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}
-    tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+    path, config, weights = load_weights(run, checkpoint_name(step) if raw or step is not None else GENERATOR)
+    whole = any(name.startswith("discriminator.") for name in weights)
+    require(whole or not (raw and config.ema_decay), f"{path} holds the averaged generator alone: leave --raw out.")
+    prefix = "ema_generator." if whole and config.ema_decay and not raw else "generator."
+    tensors = {name.removeprefix(prefix): t for name, t in weights.items() if name.startswith(prefix)}
     generator = Generator(config.latent_dim, config.g_width, config.channels or 3, config.image_size)
     require_fit(path, tensors, generator.state_dict())
     generator.load_state_dict(tensors)
     return generator.eval(), config
+
+
+def checkpoint_name(step: int | None = None) -> str:
+    """The file of the checkpoint that was kept of a step; left out, of the last one."""
+    return CHECKPOINT if step is None else f"checkpoint-{step:07d}.safetensors"
 
 
 def trained_generators() -> dict[str, Path]:
@@ -153,9 +185,11 @@ def trained_generators() -> dict[str, Path]:
     return {path.stem: path for path in sorted(TRAINED.glob("*.safetensors"))}
 
 
-def _generator_file(run: Path, raw: bool) -> Path:
-    if run.is_dir() or raw:
-        return run / (CHECKPOINT if raw else GENERATOR)
+def _file(run: Path, file: str) -> Path:
+    here = (run / file).exists() or file in (CHECKPOINT, GENERATOR)
+    require(here, f"{run} has no {file}: name the folder of a run, and a step that --keep has kept there.")
+    if run.is_dir():
+        return run / file
     names = trained_generators()
     known = run.exists() or str(run) in names or run.suffix
     others = ", or one of " + ", ".join(names) if names else ""  # an installed wheel has none

@@ -3,6 +3,7 @@
 Used in notebooks 00, 01, 02, 04 and 08.
 """
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from dcgan_lib.data.dataset import denormalize
+from dcgan_lib.utils.errors import InputError
 from dcgan_lib.utils.files import write_file
 
 GIF_FRAMES, GIF_SECONDS = 80, 8
@@ -53,14 +55,26 @@ def save_grid(path: Path | str, images: Tensor, columns: int = 8) -> None:
     write_file(path, lambda file: grid(images, columns).save(file, format="PNG"))
 
 
-def save_gif(path: Path | str, frames: Sequence[Image.Image]) -> None:
+def save_gif(path: Path | str, frames: Sequence[Image.Image], pause: int | None = None) -> None:
     """Write an endless animation: at most 80 frames, evenly chosen, over 8 seconds; the last one stays for 2.
 
     Args:
         frames: images of one size, at least one.
+        pause: milliseconds from frame to frame; then all are taken, and the last one stays no longer.
     """
-    every = max(1, -(-(len(frames) - 1) // (GIF_FRAMES - 1)))  # rounded up; the last frame comes on top
+    every = 1 if pause else max(1, -(-(len(frames) - 1) // (GIF_FRAMES - 1)))  # rounded up; the last comes on top
     chosen = [f.convert("RGB").quantize(64, dither=Image.Dither.NONE) for f in (*frames[:-1][::every], frames[-1])]
     pauses = [GIF_SECONDS * 1000 // len(chosen)] * (len(chosen) - 1) + [2000]
-    options = {"save_all": True, "append_images": chosen[1:], "duration": pauses, "loop": 0}
+    options = {"save_all": True, "append_images": chosen[1:], "duration": pause or pauses, "loop": 0}
     write_file(path, lambda file: chosen[0].save(file, format="GIF", **options))
+
+
+def save_mp4(path: Path, frames: Sequence[Image.Image], pause: int) -> None:
+    """Write RGB images with even sides, so many milliseconds each, as a video; raises InputError without ffmpeg."""
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "{}x{}".format(*frames[0].size), "-r", f"{1000 / pause}"]
+    words = ["ffmpeg", "-loglevel", "error", "-y", *raw, "-i", "-", "-pix_fmt", "yuv420p", str(path.absolute())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(words, input=b"".join(frame.tobytes() for frame in frames), check=True)  # noqa: S603
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        raise InputError(f"{path} could not be written by ffmpeg: install that program, or write a .gif.") from error

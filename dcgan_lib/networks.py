@@ -63,7 +63,7 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """z (N, latent_dim) or (N, latent_dim, 1, 1) -> pictures (N, channels, image_size, image_size) in [-1, 1]."""
-        return self.layers(z.reshape(len(z), self.latent_dim, 1, 1))
+        return self.layers(z.reshape(-1, self.latent_dim, 1, 1))
 
 
 class Discriminator(nn.Module):

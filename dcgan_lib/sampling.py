@@ -10,8 +10,9 @@ from dcgan_lib.utils.rng import rng
 
 
 def sample_latents(n: int, latent_dim: int, seed: int, owner: str = "sample") -> Tensor:
-    """n random vectors from N(0, 1), float32 (n, latent_dim): the same for the same seed and owner."""
-    return torch.randn(n, latent_dim, generator=rng(seed, owner))
+    """n random vectors from N(0, 1), float32 (n, latent_dim): the first n of one sequence for each seed and owner."""
+    size = n * latent_dim  # torch draws by 16, and ends otherwise where fewer are left
+    return torch.randn(size + -size % 16, generator=rng(seed, owner))[:size].reshape(n, latent_dim)
 
 
 @torch.no_grad()

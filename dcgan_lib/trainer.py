@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from dcgan_lib import checkpoint
 from dcgan_lib.config import Config
-from dcgan_lib.data import ImageDataset, load_images, require_dataset_fits, to_device
+from dcgan_lib.data import as_images, load_images, require_dataset_fits, to_device
 from dcgan_lib.history import COLUMNS, History, require_finite
 from dcgan_lib.networks import build_networks
 from dcgan_lib.sampling import sample, sample_latents
@@ -25,6 +25,7 @@ from dcgan_lib.utils.rng import rng
 from dcgan_lib.utils.stop_button import stop_button
 from dcgan_lib.utils.sync_batch_norm import synchronise
 
+Net = nn.Module | None
 STEERABLE = ("lr", "d_lr", "beta1", "d_steps", "label_smoothing", "steps", "lr_decay_share")
 """What of its config a run may change on the way."""
 MOVABLE = ("device", "precision", "data")
@@ -43,29 +44,25 @@ class Trainer:
 
     Args:
         config: the settings of the run.
-        dataset: what to learn; left out, `config.data` is loaded.
+        dataset: what to learn, anything that `data.as_images` takes; left out, `config.data` is loaded.
         generator, discriminator: networks of one's own instead of those the config describes.
 
     Raises:
         InputError: dataset or processes do not fit the config, or the device cannot do what it asks for.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        dataset: ImageDataset | None = None,
-        generator: nn.Module | None = None,
-        discriminator: nn.Module | None = None,
-    ) -> None:
+    def __init__(self, config: Config, dataset: Any = None, generator: Net = None, discriminator: Net = None) -> None:
         self.device = distributed.require_device(choose_device(config.device))
         self.dtype = choose_dtype(config.precision, self.device)
         self._rows = distributed.batch_slice(config.batch_size)
         if dataset is None:
             with distributed.one_decodes():
                 dataset = load_images(config.data, config.image_size, config.channels)
+        dataset = as_images(dataset, config.image_size, config.channels)
         require_dataset_fits(dataset, config)
         self.config, self.dataset = config.replace(channels=dataset.channels), dataset
         self._batches = dataset.to_gpu_if_it_fits(self.device)
+        self._own = "generator " * (generator is not None) + "discriminator" * (discriminator is not None)
         networks = build_networks(self.config)
         self.generator, self.discriminator = map(self._place, (generator or networks[0], discriminator or networks[1]))
         self.ema_generator = copy.deepcopy(self.generator) if config.ema_decay else None
@@ -221,6 +218,23 @@ class Trainer:
         optimizers = {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer}
         return {**checkpoint.tensors_of(**networks, **optimizers), "history": self.history.rows}
 
+    def init_from(self, run: Path | str) -> None:
+        """Begin with the weights of a trained run, see `checkpoint.load_weights`; those it has not stay as they are.
+
+        Raises:
+            InputError: there is no such run, or its networks have other sizes than this one's.
+        """
+        path, _, theirs = checkpoint.load_weights(run, checkpoint.CHECKPOINT)
+        # an average that the other run had not begins where its generator is
+        theirs = {f"ema_{name}": t for name, t in theirs.items() if name.startswith("generator.")} | theirs
+        both = {name.partition(".")[0] for name in theirs} & {name.partition(".")[0] for name in self.tensors()}
+        theirs = {name: t for name, t in theirs.items() if name.partition(".")[0] in both}
+        ours = {name: t for name, t in self.tensors().items() if name.partition(".")[0] in both}
+        misfit = "does not fit the networks of this run ({}): give this run the sizes of that one."
+        checkpoint.require_fit(path, theirs, ours, misfit)
+        for name, values in ours.items():
+            values.copy_(theirs[name])
+
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go back to where `tensors` gave these; they are copied."""
         self.history, self._midway = History(tensors["history"].clone()), False
@@ -239,18 +253,21 @@ class Trainer:
         self.require_finite_losses()
         self.require_finite_weights()
         tensors = {**self.tensors(), "images": self.dataset.signature}
-        checkpoint.save(path, self.config, tensors, threads=torch.get_num_threads())
+        checkpoint.save(path, self.config, tensors, threads=torch.get_num_threads(), own=self._own)
         self._saved(path)
 
     def _saved(self, path: Path | str) -> None:
         self._advice = f"go on from its last good checkpoint, {path} of step {self.steps_done}, with a lower lr."
 
     @classmethod
-    def load(cls, path: Path | str, dataset: ImageDataset | None = None, **changes: Any) -> Self:
+    def load(
+        cls, path: Path | str, dataset: Any = None, generator: Net = None, discriminator: Net = None, **changes: Any
+    ) -> Self:
         """The run that `save` wrote, ready for its next step.
 
         Args:
             dataset: what the run was begun with, where that was not the config's.
+            generator, discriminator: networks like those that the run was begun with, where these were one's own.
             changes: new values for any of `STEERABLE` and `MOVABLE`.
 
         Raises:
@@ -259,14 +276,20 @@ class Trainer:
         """
         config, tensors, notes = checkpoint.load(path)
         _require_changeable(changes, (*STEERABLE, *MOVABLE))
-        trainer = cls(config.replace(**changes), dataset)
+        given = {"generator": generator, "discriminator": discriminator}
+        missing = ", ".join(f"{name}=..." for name in notes.get("own", "").split() if given[name] is None)
+        require(not missing, f"{path} was trained with networks of one's own: give Trainer.load the same {missing}.")
+        trainer = cls(config.replace(**changes), dataset, **given)
         ours, theirs = trainer.dataset.signature, tensors.pop("images", None)
         # processors and versions of PIL round differently, so half a grey level is no difference
         same = theirs is not None and theirs.shape == ours.shape and (theirs - ours).abs().max().item() < 0.5
         other = f"{path} was trained on other images than {trainer.dataset.name} holds now"
-        require(same, f"{other}, so it cannot go on as the same run: bring back those, or start a new run.")
+        require(
+            same, f"{other}, so it cannot go on: bring back those, or begin a new run with init_from (--init-from)."
+        )
         rows = torch.empty(len(tensors.get("history", ())), len(COLUMNS))
-        checkpoint.require_fit(path, tensors, {**trainer.tensors(), "history": rows})
+        misfit = "does not fit the networks given ({}): give the same as before." if trainer._own else checkpoint.MISFIT
+        checkpoint.require_fit(path, tensors, {**trainer.tensors(), "history": rows}, misfit)
         trainer.restore(tensors)
         trainer._saved(path)
         before, now = notes["threads"], str(torch.get_num_threads())

@@ -213,3 +213,31 @@ def test_metadata_is_what_other_tools_read(run: Path) -> None:
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert json.loads(header["__metadata__"]["config"])["g_width"] == 4
     assert header[WEIGHT]["shape"] == [8, 8, 4, 4]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_names_that_wrappers_give(prefix: str, tmp_path: Path, tiny: Config) -> None:
+    config = tiny.replace(channels=1)
+    generator, _ = build_networks(config)
+    save(tmp_path / "g", config, {f"{prefix}{name}": tensor for name, tensor in generator.state_dict().items()})
+    loaded, _ = load_generator(tmp_path / "g")
+    torch.testing.assert_close(loaded.state_dict(), generator.state_dict(), rtol=0, atol=0)
+
+
+def test_only_whole_parts_of_a_name_are_taken_out() -> None:
+    names = ["module.layers.0.weight", "generator.module.0._orig_mod.bias", "submodule.my_module.weight"]
+    assert [checkpoint.bare(name) for name in names] == ["layers.0.weight", "generator.0.bias", names[2]]
+
+
+def test_a_checkpoint_has_both_generators(run: Path, refused) -> None:
+    _, tensors, _ = load(run)
+    for raw, prefix in ((False, "ema_generator."), (True, "generator.")):
+        for source in (run, run.parent):
+            if source == run or raw:  # the folder has no generator.safetensors
+                state = load_generator(source, raw)[0].state_dict()
+                expected = {name: tensors[f"{prefix}{name}"] for name in state}
+                torch.testing.assert_close(dict(state), expected, rtol=0, atol=0)
+    message = "has no checkpoint-0000007.safetensors: name the folder of a run, and a step that --keep has kept there."
+    assert refused(lambda: load_generator(run.parent, step=7)) == f"{run.parent} {message}"
+    assert refused(lambda: load_generator("faces64", step=7)) == f"faces64 {message}"
+    assert refused(lambda: load_generator("faces64", raw=True)).endswith("averaged generator alone: leave --raw out.")

@@ -142,3 +142,16 @@ def test_every_size(size: int, channels: int, width: int) -> None:
 def test_other_sizes_are_refused(network: type[nn.Module], size: int) -> None:
     with pytest.raises(InputError, match=f"image_size must be 16, 32, 64, 128 or 256, and {size} is not"):
         network(image_size=size)
+
+
+@pytest.mark.parametrize(
+    "network", [Generator(8, 4, 1, 16), Discriminator(4, 1, 16)], ids=["generator", "discriminator"]
+)
+def test_exported_networks_take_any_batch(network: nn.Module) -> None:
+    few, many = (torch.randn(n, *((8,) if isinstance(network, Generator) else (1, 16, 16))) for n in (2, 7))
+    network.eval().requires_grad_(False)
+    free = {0: torch.export.Dim("N")}
+    exported = torch.export.export(network, (few,), dynamic_shapes=(free,)).module()
+    for runs in (exported, torch.jit.trace(network, few)):
+        for inputs in (few, many, many[:1]):
+            torch.testing.assert_close(runs(inputs), network(inputs), rtol=0, atol=1e-5)

@@ -29,6 +29,13 @@ def test_draw_z() -> None:
     assert abs(many.std() - 1) < 0.02
 
 
+@pytest.mark.parametrize("latent_dim", [1, 2, 8, 100, 128])
+def test_few_z_are_the_first_of_many(latent_dim: int) -> None:
+    many = sample_latents(64, latent_dim, seed=5)
+    for n in range(1, 65):
+        assert torch.equal(sample_latents(n, latent_dim, seed=5), many[:n])
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("train_mode", [True, False])
 def test_generator_stays_as_it_was(generator: Generator, training: bool, train_mode: bool) -> None:

@@ -9,13 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import TensorDataset
 
 from dcgan_lib import trainer as trainer_module
+from dcgan_lib.checkpoint import load_generator, save_generator
 from dcgan_lib.config import Config
 from dcgan_lib.data.loading import ImageDataset
 from dcgan_lib.history import Diverged
-from dcgan_lib.networks import Discriminator, Generator
+from dcgan_lib.networks import Discriminator, Generator, build_networks
 from dcgan_lib.sampling import sample as sample_of
 from dcgan_lib.sampling import sample_latents
 from dcgan_lib.trainer import Trainer
@@ -242,9 +245,118 @@ def test_networks_of_ones_own(tiny: Config, dataset: ImageDataset, tmp_path: Pat
     before = generator.layers[0].weight.clone()
     trainer.step()
     assert not torch.equal(generator.layers[0].weight, before)
-    trainer.save(tmp_path / "run")
-    with pytest.raises(InputError, match="does not fit the networks"):
-        Trainer.load(tmp_path / "run", dataset)
+
+
+def own_networks() -> tuple[nn.Module, nn.Module]:
+    """A discriminator with spectral norm; and a generator whose tensors have the names and shapes of the library's."""
+    generator, discriminator = Generator(8, 4, 1, 16), Discriminator(3, 1, 16)
+    generator.layers[2] = nn.Tanh()
+    for layer in discriminator.layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.utils.parametrizations.spectral_norm(layer)
+    return generator, discriminator
+
+
+def test_networks_of_ones_own_go_on(tiny: Config, dataset: ImageDataset, tmp_path: Path) -> None:
+    whole, first = (Trainer(tiny, dataset, *own_networks()) for _ in range(2))
+    for a, b in zip(first.tensors().values(), whole.tensors().values(), strict=True):
+        a.copy_(b)  # spectral norm draws its own beginning
+    whole.train(4)
+    first.train(2)
+    first.save(tmp_path / "run")
+    generator, discriminator = own_networks()
+    second = Trainer.load(tmp_path / "run", dataset, generator=generator, discriminator=discriminator)
+    assert (second.generator, second.discriminator) == (generator, discriminator)
+    second.train(2)
+    assert_same(whole, second)
+
+
+def test_networks_of_ones_own_that_are_missing(tiny: Config, dataset: ImageDataset, tmp_path: Path, refused) -> None:
+    """Also where the library's would take the tensors, and be another network."""
+    path = tmp_path / "run"
+    Trainer(tiny, dataset, *own_networks()).save(path)
+    said = f"{path} was trained with networks of one's own: give Trainer.load the same "
+    assert refused(lambda: Trainer.load(path, dataset)) == f"{said}generator=..., discriminator=...."
+    given = {"discriminator": own_networks()[1]}
+    assert refused(lambda: Trainer.load(path, dataset, **given)) == f"{said}generator=...."
+    given = {"generator": Generator(8, 4, 1, 16), "discriminator": Discriminator(3, 1, 16)}
+    message = refused(lambda: Trainer.load(path, dataset, **given))
+    assert f"{path} does not fit the networks given (" in message
+    assert message.endswith("): give the same as before.")
+
+
+class Wrapped(nn.Module):
+    """As `DataParallel` and `torch.compile` hold a network."""
+
+    def __init__(self, network: nn.Module, name: str) -> None:
+        super().__init__()
+        self.add_module(name, network)
+        self.forward = network.forward
+
+
+@pytest.mark.parametrize("name", ["module", "_orig_mod"])
+def test_wrapped_networks_have_the_same_checkpoint(
+    tiny: Config, dataset: ImageDataset, tmp_path: Path, name: str
+) -> None:
+    plain, networks = Trainer(tiny, dataset), build_networks(tiny.replace(channels=1))
+    wrapped = Trainer(tiny.replace(ema_decay=0.0), dataset, *(Wrapped(network, name) for network in networks))
+    wrapped.train(2)
+    wrapped.save(tmp_path / "run")
+    plain.train(2)
+    tensors = wrapped.tensors()
+    assert tensors.keys() < plain.tensors().keys()
+    torch.testing.assert_close(tensors, {name: plain.tensors()[name] for name in tensors}, rtol=0, atol=0)
+    loaded, _ = load_generator(tmp_path / "run")
+    torch.testing.assert_close(loaded.state_dict(), plain.generator.state_dict(), rtol=0, atol=0)
+
+
+def test_any_dataset(tiny: Config, dataset: ImageDataset, tmp_path: Path) -> None:
+    """The same run as with the library's own, and it goes on."""
+    pictures = TensorDataset(dataset.images / 255, dataset.labels["class"])
+    whole, run = Trainer(tiny, dataset), Trainer(tiny, pictures)
+    run.train(2)
+    run.save(tmp_path / "run")
+    run = Trainer.load(tmp_path / "run", pictures)
+    assert run.config.channels == 1
+    whole.train(3)
+    run.train(1)
+    assert_same(whole, run)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_run_begins_with_trained_networks(tiny: Config, dataset: ImageDataset, tmp_path: Path, decay: float) -> None:
+    """Whether or not that run, or this one, has an average; optimizers and history are new."""
+    old, new = Trainer(tiny.replace(ema_decay=decay), dataset), Trainer(tiny.replace(seed=9), dataset)
+    old.train(3)
+    old.save(tmp_path / "old")
+    fresh = {name: t.clone() for name, t in new.tensors().items() if "optimizer" in name}
+    new.init_from(tmp_path / "old")
+    expected = old.generator if not decay else old.ema_generator
+    for ours, theirs in (
+        (new.generator, old.generator),
+        (new.discriminator, old.discriminator),
+        (new.ema_generator, expected),
+    ):
+        torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close({name: new.tensors()[name] for name in fresh}, fresh, rtol=0, atol=0)
+    assert (new.steps_done, new.config.seed) == (0, 9)
+    plain = Trainer(tiny.replace(ema_decay=0.0), dataset)
+    plain.init_from(tmp_path / "old")
+    torch.testing.assert_close(plain.generator.state_dict(), old.generator.state_dict(), rtol=0, atol=0)
+    new.train(1)
+
+
+def test_a_run_begins_with_a_generator_alone(tiny: Config, dataset: ImageDataset, tmp_path: Path, refused) -> None:
+    old, new = Trainer(tiny, dataset), Trainer(tiny.replace(seed=9), dataset)
+    save_generator(tmp_path / "g", old.generator, old.config)
+    before = {name: t.clone() for name, t in new.discriminator.state_dict().items()}
+    new.init_from(tmp_path / "g")
+    for ours in (new.generator, new.ema_generator):
+        torch.testing.assert_close(ours.state_dict(), old.generator.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(new.discriminator.state_dict(), before, rtol=0, atol=0)
+    message = refused(lambda: Trainer(tiny.replace(g_width=5), dataset).init_from(tmp_path / "g"))
+    assert message.startswith(f"{tmp_path / 'g'} does not fit the networks of this run (")
+    assert message.endswith("): give this run the sizes of that one.")
 
 
 def test_sample(tiny: Config, dataset: ImageDataset) -> None:

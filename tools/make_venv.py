@@ -38,6 +38,11 @@ def main(name: str) -> None:
     if not works() or (recorded != name and not inside):
         if inside:
             sys.exit(f"{name} is inside .venv and has no pip: name another Python with PYTHON=/path/to/python.")
+        if VENV.is_dir() and any(VENV.iterdir()) and not MADE_FROM.exists():
+            sys.exit(
+                "There is a .venv that another tool has made, without pip or a working Python, and it stays as it is: "
+                "give it pip (`uv pip install pip`, or `.venv/bin/python -m ensurepip`), or move it away."
+            )
         make(name)
     again = STAMP.exists()
     STAMP.unlink(missing_ok=True)
@@ -56,9 +61,10 @@ def make(name: str) -> None:
             f"{name} lacks the venv module that .venv is made with: install it (Debian and Ubuntu call it "
             "python3-venv), or name another Python with PYTHON=/path/to/python."
         )
-    if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)]).returncode:
-        sys.exit(f"{name} could not make {VENV}: look at the lines above, mend what they name, and run make again.")
-    MADE_FROM.write_text(f"{name}\n")
+    for options in (["--clear", "--without-pip"], []):  # in two steps: one that is left half made is known as ours
+        if subprocess.run([sys.executable, "-m", "venv", *options, str(VENV)]).returncode:
+            sys.exit(f"{name} could not make {VENV}: look at the lines above, mend what they name, and run make again.")
+        MADE_FROM.write_text(f"{name}\n")
     pair = own_pair()
     if pair:
         print(f"Using torch {pair['torch']} and torchvision {pair['torchvision']} of {name}.", flush=True)

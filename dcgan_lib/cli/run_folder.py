@@ -1,5 +1,7 @@
 """The folder that a run of the command line leaves behind."""
 
+import base64
+import html
 import io
 import json
 from pathlib import Path
@@ -8,18 +10,18 @@ from typing import Any
 from PIL import Image
 
 from dcgan_lib import checkpoint
-from dcgan_lib.checkpoint import CHECKPOINT, GENERATOR
+from dcgan_lib.checkpoint import CHECKPOINT, GENERATOR, NUMBER, checkpoint_name
 from dcgan_lib.config import Config
+from dcgan_lib.curves import plot_history
 from dcgan_lib.images import save_gif, save_grid
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.utils.environment import writable
 from dcgan_lib.utils.errors import require
 from dcgan_lib.utils.files import remove_unfinished, write_text
 
-FILES = ("config.json", "history.csv", CHECKPOINT, GENERATOR, "samples.png", "progress.gif")
+FILES = ("config.json", "history.csv", CHECKPOINT, GENERATOR, "samples.png", "progress.gif", "index.html")
 FRAME_EVERY = 25
-NUMBER = "[0-9]" * 7
-"""The number of a step in a file's name."""
+PAGE = (Path(__file__).parent / "page.html").read_text("utf-8")
 
 
 class RunFolder:
@@ -96,7 +98,7 @@ class RunFolder:
 
     def _save_checkpoint(self, trainer: Trainer) -> None:
         if self.keep:
-            trainer.save(self.path / f"checkpoint-{trainer.steps_done:07d}.safetensors")
+            trainer.save(self.path / checkpoint_name(trainer.steps_done))
             for path in sorted(self.path.glob(f"checkpoint-{NUMBER}.safetensors"))[: -self.keep]:
                 path.unlink()
         trainer.save(self.path / CHECKPOINT)
@@ -113,6 +115,15 @@ class RunFolder:
         """Write progress.gif from the frames."""
         frames = [Image.open(io.BytesIO(path.read_bytes())) for path in self._frames()]  # so that no file stays open
         save_gif(self.path / "progress.gif", frames)
+
+    def save_page(self, trainer: Trainer, words: str, command: str) -> None:
+        """Write index.html, which shows the run in a browser: these words, its pictures and curves, and the command."""
+        png, settings = io.BytesIO(), json.dumps(trainer.config.to_dict(), indent=2)
+        plot_history(trainer.history).savefig(png, format="png")
+        texts = {"name": self.path.name, "words": words, "command": command, "settings": settings}
+        texts = {key: html.escape(text) for key, text in texts.items()}
+        curves = base64.b64encode(png.getvalue()).decode()
+        write_text(self.path / "index.html", PAGE.format(**texts, curves=curves, steps=trainer.steps_done))
 
     def _frames(self) -> list[Path]:
         return sorted((self.path / "progress").glob(f"{NUMBER}.png"))

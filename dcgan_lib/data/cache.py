@@ -4,7 +4,6 @@ Used by `load_images`.
 """
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_lib.utils.console import progress
+from dcgan_lib.utils.console import progress, tell
 from dcgan_lib.utils.errors import require
 from dcgan_lib.utils.files import write_file, write_text
 
@@ -74,16 +73,20 @@ def _decode_all(decode: Decode, count: int, name: str) -> Iterator[np.ndarray | 
 
 def _write(file: BinaryIO, path: Path, shape: tuple[int, ...], images: Iterator[np.ndarray | str]) -> None:
     _write_header(file, shape)
-    bad = {}
+    bad, flat = {}, []
     for number, image in enumerate(images):
         if isinstance(image, str):
             bad[number] = image
         else:
             file.write(image.tobytes())
+            if (image.max((1, 2)) - image.min((1, 2)) < 16).all():  # of 255 grey levels, which no eye tells apart
+                flat.append(number + 1)
     if bad:
         _write_report(report_of(path), bad, shape[0])
         file.seek(0)
         _write_header(file, (shape[0] - len(bad), *shape[1:]))  # as long as the first: NumPy leaves room for digits
+    if flat:
+        tell(f"{len(flat)} of {shape[0]} pictures are of a single colour, the first is number {flat[0]}: look at them.")
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -102,5 +105,4 @@ def _write_report(report: Path, bad: dict[int, str], count: int) -> None:
     advice = "repair these files or take them out"
     require(len(bad) <= MOST_SKIPPED * count, f"{words}, {limit}, and the first is {first}: {advice}.")
     write_text(report, f"{words}:\n" + "".join(f"{number}\t{file}\n" for number, file in bad.items()))
-    sentence = f"{words} and are left out, the first {first}: {report} lists them all."
-    print(sentence.encode(errors="backslashreplace").decode(), file=sys.stderr)  # Jupyter's stderr takes only Unicode
+    tell(f"{words} and are left out, the first {first}: {report} lists them all.")

@@ -51,6 +51,12 @@ class ImageDataset:
     values: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """For each attribute the names of its values."""
 
+    def __post_init__(self) -> None:
+        kind, shape = getattr(self.images, "dtype", torch.uint8), tuple(self.images.shape)  # in tar files they are
+        fits = kind == torch.uint8 and len(shape) == 4 and shape[1] in (1, 3) and shape[2] == shape[3]
+        wanted = "a tensor of uint8 (N, C, H, W) from 0 to 255 with C 1 or 3 and H = W; floats from 0 to 1"
+        require(fits, f"{self.name} is of {kind} {shape} and not {wanted} become it by (255 * x).round().byte().")
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -123,10 +129,8 @@ def shuffled(blocks: tuple[int, ...], seed: int, owner: str, epoch: int) -> Tens
 
 def require_dataset_fits(dataset: ImageDataset, config: Config) -> None:
     """Raises InputError where a run of this config cannot learn these images."""
-    ours, wanted = (
-        f"{dataset.image_size}, {dataset.channels}",
-        f"{config.image_size}, {config.channels or dataset.channels}",
-    )
+    ours = f"{dataset.image_size}, {dataset.channels}"
+    wanted = f"{config.image_size}, {config.channels or dataset.channels}"
     words = f"The pictures have size and channels {ours}, and the config asks for {wanted}"
     require(ours == wanted, f"{words}: load them with load_images(config.data, {wanted}).")
     few = f"{dataset.name} has {len(dataset)} pictures, fewer than one batch of {config.batch_size}"

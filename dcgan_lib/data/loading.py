@@ -13,7 +13,7 @@ from dcgan_lib.data.tar_shards import SHARDS, open_shards
 from dcgan_lib.utils.environment import cache_root
 from dcgan_lib.utils.errors import require
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised whenever the same source would be decoded differently, so that old caches are not read."""
 LARGEST = 4096
 

@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import datasets
-from torchvision.transforms.functional import rgb_to_grayscale
+from torchvision.transforms.functional import rgb_to_grayscale, to_pil_image
 
 from dcgan_lib.data import faces
+from dcgan_lib.data.dataset import ImageDataset
 from dcgan_lib.data.image_files import ImageError, decode, decode_bytes, find_image_files, fingerprint, reason
 from dcgan_lib.utils.environment import data_root
 from dcgan_lib.utils.errors import InputError, require
@@ -146,3 +147,36 @@ def _from_files(name: str, key: str, paths: list[Path], advice: str, labels: dic
         return [decode_file(paths[i], image_size, channels) for i in numbers]
 
     return Source(name, key, len(paths), 3, decode_all, labels, values)
+
+
+def as_images(pictures: Any, image_size: int, channels: int | None = None) -> ImageDataset:
+    """The pictures of any torchvision-style dataset, read once, transforms included, and decoded as files are.
+
+    Args:
+        pictures: gives by number a picture, or a tuple that begins with one: an image of Pillow's, an array (H, W, C),
+            or a tensor (C, H, W), uint8 or floats from 0 to 1.
+        channels: 1 or 3; left out, what the first picture has.
+
+    Raises:
+        InputError: it is something else, or holds something else.
+    """
+    if isinstance(pictures, ImageDataset):
+        return pictures
+    name, images = type(pictures).__name__, []
+    listed = hasattr(pictures, "__len__") and hasattr(pictures, "__getitem__") and len(pictures)
+    require(listed, f"{name} is no dataset of pictures: give one with a length that hands out pictures by number.")
+    for number in range(len(pictures)):
+        picture = pictures[number]
+        picture = picture[0] if isinstance(picture, tuple | list) else picture
+        try:
+            if isinstance(picture, Tensor) and picture.is_floating_point():
+                low, high = picture.min().item(), picture.max().item()
+                require(0 <= low <= high <= 1, f"its floats go from {low:.3g} to {high:.3g}, not from 0 to 1")
+                picture = (255 * picture).round().byte()
+            picture = picture if isinstance(picture, Image.Image) else to_pil_image(picture)
+            channels = channels or (1 if picture.mode[0] in "1LIF" else 3)
+            images.append(decode(picture, image_size, channels))
+        except (ImageError, TypeError, ValueError) as error:
+            what = f"Number {number} of {name} is no picture ({reason(error)})"
+            raise InputError(f"{what}: leave out Normalize, and give PIL images or what ToTensor makes.") from error
+    return ImageDataset(name, torch.from_numpy(np.stack(images)))

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from dcgan_lib.data import cache
 from dcgan_lib.data.dataset import ImageDataset, shuffled
-from dcgan_lib.data.image_files import ImageError, decode_bytes, fingerprint, is_hidden, reason
+from dcgan_lib.data.image_files import ImageError, decode_bytes, fingerprint, is_hidden, is_picture, reason
 from dcgan_lib.utils.console import progress
 from dcgan_lib.utils.environment import cache_root
 from dcgan_lib.utils.errors import InputError, require
@@ -117,7 +116,7 @@ def _find_tars(path: str) -> list[Path]:
 
 def _load_index(paths: list[Path]) -> np.ndarray:
     """Where the images lie, `INDEX` (N,): kept in the cache folder until a file's size or time changes."""
-    file = cache_root() / f"tar-index-{fingerprint(paths)}.npy"
+    file = cache_root() / f"tar-index-{fingerprint(paths)}-v2.npy"
     with contextlib.suppress(Exception):  # it is not there or damaged, where NumPy may raise anything
         return np.load(file)
     bar = progress(paths, desc="shards", unit="file")
@@ -133,11 +132,10 @@ def _scan(number: int, path: Path) -> list[tuple[int, int, int]]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                name = os.path.basename(member.name)
-                if member.isfile() and not is_hidden(name) and name.lower().endswith(IMG_EXTENSIONS):
+                hidden = any(map(is_hidden, Path(member.name).parts))
+                if member.isfile() and not hidden and is_picture(member.name):
                     places.append((number, member.offset_data, member.size))
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read ({reason(error)}): write it anew as an uncompressed tar file."
-        ) from error
+        advice = "write it anew as an uncompressed tar file"
+        raise InputError(f"{path} cannot be read ({reason(error)}): {advice}.") from error
     return places

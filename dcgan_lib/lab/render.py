@@ -13,7 +13,7 @@ from dcgan_lib.config import Config
 from dcgan_lib.history import History
 from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.lab.session import CONTROLS, Session, setting
-from dcgan_lib.lab.verdict import VERDICTS, WINDOW
+from dcgan_lib.metrics.verdict import VERDICTS, WINDOW
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step
 from dcgan_lib.viz import D_COLOUR, G_COLOUR, LiveCurves, to_png
@@ -29,6 +29,7 @@ STYLE = f"""<style>
 .dcgan-lab .widget-button {{ border-radius: 8px; padding: 0 14px; margin: 4px 8px 4px 0; }}
 .dcgan-lab .dcgan-start {{ min-width: 7em; }}
 .dcgan-lab img {{ border-radius: 6px; }}
+.dcgan-still {{ display: none; }}
 .dcgan-lab .noUi-connect {{ background: {D_COLOUR}; }}
 .dcgan-lab .widget-html-content {{ line-height: 1.45; white-space: normal; }}
 .dcgan-verdict-card {{ border-left: 5px solid; padding: 4px 12px; border-radius: 4px; margin: 4px 0; }}

@@ -16,8 +16,8 @@ from torch import Tensor
 from dcgan_lib.checkpoint import free_folder
 from dcgan_lib.data.dataset import normalize
 from dcgan_lib.images import grid
-from dcgan_lib.lab.verdict import SAMPLE_EVERY, SampleStats, advised, measure_samples, reach_verdict
 from dcgan_lib.losses import fake_loss, generator_loss, real_loss
+from dcgan_lib.metrics.verdict import SAMPLE_EVERY, SampleStats, advised, measure_samples, reach_verdict
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step, discriminator_step, generator_step
 from dcgan_lib.utils.device import Autocast

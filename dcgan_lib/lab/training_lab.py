@@ -28,7 +28,7 @@ from dcgan_lib.lab.session import Session
 from dcgan_lib.lab.sliders import Controls
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.utils.environment import headless
-from dcgan_lib.viz import LiveCurves, described, error_text, named, show_picture, show_progress, to_png
+from dcgan_lib.viz import LiveCurves, described, error_text, named, show_picture, show_progress, still, to_png
 
 TICK, DRAW_EVERY, CAPTION_EVERY = 0.03, 0.12, 1.5  # seconds: of training, between pictures, and in slow motion
 WHOLE = {"width": "100%", "object_fit": "contain"}
@@ -49,6 +49,7 @@ class TrainingLab:
         self.session = Session(trainer)
         self.controls = Controls(trainer.config)
         self.error: BaseException | None = None
+        self._still: Any = None  # beside the widgets, once they are shown
         self._live_curves = LiveCurves(transparent=not headless())
         self._captions: list[tuple[Tensor, str]] = []  # of a step in slow motion, those still to show
         self._lock = threading.RLock()
@@ -116,6 +117,12 @@ class TrainingLab:
         """Train no more until somebody presses Start."""
         self._pause()
         self.draw()
+        if self._still:
+            self._still.update(still(*self._last_picture()), raw=True)
+
+    def _last_picture(self) -> tuple[Image.Image, str]:
+        """Samples, curves and verdict, and their text alternative, for where there is no widget."""
+        return render.still(self.session, LiveCurves()), render.alt(self.session.trainer, self.session.verdict())
 
     def _pause(self) -> None:
         if self.running:
@@ -213,15 +220,14 @@ class TrainingLab:
         if headless():
             self._steer()
             self.session.advance(self.session.trainer.config.steps // 4 if steps is None else steps)
-            show_picture(
-                render.still(self.session, self._live_curves), render.alt(self.session.trainer, self.session.verdict())
-            )
+            show_picture(*self._last_picture())
             return
         if TrainingLab._running:
             TrainingLab._running.stop()
         self._mount()
         self.draw()
         display(self._boxes[0])
+        self._still = display(still(*self._last_picture()), raw=True, display_id=True)
 
     def _mount(self) -> None:
         """A fresh clock in fresh boxes; the old ones are closed, or a page that is loaded again would show nothing."""

@@ -121,12 +121,18 @@ def measure(fake: Tensor, dataset: ImageDataset, n_real: int = 10_000) -> dict[s
         by attribute, on pictures it never trained on; `confidence`, its mean probability for the value it names, by
         attribute, for the fakes; `coverage`, [covered, all], and `shares`, the `class_fractions` of the fakes, by
         attribute.
+
+    Raises:
+        InputError: real or generated images are no more than the features, or the fakes not uint8.
     """
     dataset = dataset if dataset.labels else rotated(dataset)
-    network = load_classifier(dataset)
     train, test = split(dataset)
-    _, test_probs = classify(network, dataset.images[test])
     chosen = train[:n_real]
+    found = f"{len(chosen)} real ones, a tenth left aside, and {len(ImageDataset('fake', fake))} fakes"
+    words = f"FID by {FEATURES} features needs more pictures than that on either side: add to the {found}."
+    require(min(len(chosen), len(fake)) > FEATURES, words)
+    network = load_classifier(dataset)
+    _, test_probs = classify(network, dataset.images[test])
     real_features, _ = classify(network, dataset.images[chosen])
     fake_features, probs = classify(network, fake)
     distance = round(fid(real_features, fake_features), 3)

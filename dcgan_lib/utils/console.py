@@ -1,10 +1,12 @@
 """What a terminal or a notebook shows while something runs."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from dcgan_lib.utils import distributed
 from dcgan_lib.utils.environment import headless
 
 
@@ -15,3 +17,9 @@ def progress(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
     terminal's it does not read tqdm's own `TQDM_DISABLE`.
     """
     return tqdm(items, **{**options, **({"disable": True} if headless() else {})})
+
+
+def tell(sentence: str) -> None:
+    """Say on stderr, once for all processes, what a reader should know of the data."""
+    if distributed.is_first():  # Jupyter's stderr takes only Unicode, and a file's name may be anything
+        print(sentence.encode(errors="backslashreplace").decode(), file=sys.stderr)

@@ -5,12 +5,8 @@ import traceback
 from dcgan_lib.utils.environment import wants_traceback
 
 NO_MEMORY = (
-    "MemoryError",
-    "not enough memory",
-    "allocate memory",
-    "out of memory",
-    "Storage size calculation overflowed",
-)
+    "MemoryError", "not enough memory", "allocate memory", "out of memory", "Storage size calculation overflowed",
+)  # fmt: skip
 """What Python and torch say, torch in a RuntimeError, where a tensor is too large."""
 
 

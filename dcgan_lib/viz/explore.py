@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+from dcgan_lib.curves import D_COLOUR, G_COLOUR
 from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.sampling import sample, sample_latents, slerp
 from dcgan_lib.utils.environment import headless
-from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, show_picture, to_png
+from dcgan_lib.viz.show import show_picture, still, to_png
 
 PARENTS, COLUMNS, STEPS = 24, 6, 9
 LARGE, SMALL = 256, 64  # about so many pixels for the image that is made, and for those beside it
@@ -43,11 +44,12 @@ def explore(
     def values() -> dict[str, Any]:
         return {name: control.value for name, control in controls.items()}
 
+    first = draw(**values()), alt if isinstance(alt, str) else alt(**values())
     if headless():
-        show_picture(draw(**values()), alt if isinstance(alt, str) else alt(**values()))
+        show_picture(*first)
         return
-    picture = named("explored", widgets.Image(value=to_png(draw(**values())), layout=NATURAL_SIZE))
-    message = widgets.HTML()
+    picture = named("explored", widgets.Image(value=to_png(first[0]), layout=NATURAL_SIZE))
+    message, hide = widgets.HTML(), widgets.HTML("<style>.dcgan-still { display: none; }</style>")
 
     def redraw(_change: Any) -> None:
         try:
@@ -60,7 +62,8 @@ def explore(
         control.description = control.description or name.replace("_", " ")
         style_control(name, control)
         control.observe(redraw, "value")
-    display(widgets.VBox([*controls.values(), message, picture]))
+    display(widgets.VBox([*controls.values(), message, picture, hide]))
+    display(still(*first), raw=True)
 
 
 def style_control(name: str, control: widgets.Widget) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dcgan_lib.viz.show import D_COLOUR, G_COLOUR
+from dcgan_lib.curves import D_COLOUR, G_COLOUR
 
 WEIGHTED = {nn.Conv2d: "down", nn.ConvTranspose2d: "up", nn.Linear: "dense"}
 SHORT = {"BatchNorm2d": "batch norm", "Tanh": "tanh", "Sigmoid": "sigmoid", "Dropout": "dropout"}

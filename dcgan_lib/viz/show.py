@@ -4,6 +4,7 @@ Used in notebooks 00 to 08 and 11.
 """
 
 import base64
+import html
 import inspect
 import io
 import math
@@ -18,10 +19,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from dcgan_lib.curves import D_COLOUR, G_COLOUR, GREY, REAL_COLOUR, plot_history  # noqa: F401  # colours for 01
+from dcgan_lib.history import History
 from dcgan_lib.images import grid, side_by_side, stacked
-
-D_COLOUR, G_COLOUR, REAL_COLOUR = "#2f6db3", "#d9742b", "#3a8f57"
-"""The discriminator is blue, the generator orange and real data green, in every figure."""
 
 
 def show_source(*objects: Callable[..., Any]) -> None:
@@ -73,6 +73,12 @@ def described(picture: Figure | Image.Image | bytes, alt: str) -> tuple[dict[str
     return {kind: base64.b64encode(data).decode(), "text/plain": alt}, {kind: {"alt": alt}}
 
 
+def still(picture: Figure | Image.Image, alt: str) -> dict[str, str]:
+    """What a notebook that is opened again shows in place of a widget, whose own style hides it as long as it lives."""
+    source = f"data:image/png;base64,{base64.b64encode(to_png(picture)).decode()}"
+    return {"text/html": f"<img class='dcgan-still' alt='{html.escape(alt)}' src='{source}'>", "text/plain": alt}
+
+
 def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:
     """Rows of images, each with its name on the left, as one image.
 
@@ -90,3 +96,11 @@ def show_rows(rows: dict[str, Tensor], scale: int = 2) -> Image.Image:
         ImageDraw.Draw(label).text((margin - 6, row.height / 2), name, "black", font, anchor="rm")
         labelled.append(side_by_side(label, row))
     return stacked(*labelled)
+
+
+def show_progress(history: History, images: Tensor, caption: str) -> Image.Image:
+    """Images (N, C, H, W) with words below them on the left, the curves of their run on the right, as one image."""
+    enlarged = grid(images, scale=max(1, 64 // images.shape[-1]))
+    words = Image.new("RGB", (enlarged.width, 22), "white")
+    ImageDraw.Draw(words).text((2, 4), caption, GREY, ImageFont.load_default(13))
+    return side_by_side(stacked(enlarged, words), to_image(plot_history(history)), gap=10)

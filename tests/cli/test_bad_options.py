@@ -52,7 +52,28 @@ WORDS = [
     ("paint", "argument command: invalid choice: 'paint' (choose from "),
     ("train extra", "unrecognized arguments: extra"),
     ("train --bath-size 4", "unrecognized arguments: --bath-size 4"),
-    ("train --batch 4", "unrecognized arguments: --batch 4"),  # nothing guesses what was meant
+    ("train --batch 4", "unrecognized arguments: --batch 4: --batch is --batch-size here."),
+    ("train --batch_size=4", "--batch_size is --batch-size here."),
+    ("train --lr_decay_share 1 --LR 3", "--lr_decay_share is --lr-decay-share here, --LR is --lr here."),
+    ("train --epochs 5 --lr 3", "--epochs 5: --epochs is --steps, one batch each, here."),
+    (
+        "train --n_epochs=5 --niter 3",
+        "--n_epochs is --steps, one batch each, here, --niter is --steps, one batch each,",
+    ),
+    (
+        "train --nz 64 --ngf 8 --ndf 8 --nc 1",
+        "is --latent-dim here, --ngf is --g-width here, --ndf is --d-width here, ",
+    ),
+    ("train --dataset folder --dataroot x", "--dataset is --data here, --dataroot is --data here."),
+    ("train --cuda", "--cuda is --device cuda here."),
+    (
+        "train --outf x --manualSeed 3 --workers 2",
+        "is --out here, --manualSeed is --seed here, --workers is not needed here.",
+    ),
+    ("sample --run x --out y --num_samples 3", "--num_samples is --n here."),
+    ("sample --run x --out y --cuda", "unrecognized arguments: --cuda: see --help."),  # it has no --device
+    ("sample --run x --out y --walk 1", "argument --walk: must be 2 or more, and 1 is not"),
+    ("export --out g.onnx", "the following arguments are required: --run"),
     ("train --batch-size", "argument --batch-size: expected one argument"),
     ("train --preset huge", "argument --preset: invalid choice: 'huge' (choose from "),
     ("train --resume", "--resume needs the folder of the run to go on with: add --out."),
@@ -86,7 +107,18 @@ COMMANDS = [
     ("train --resume --out nowhere", "nowhere holds no run: leave --resume out to begin one"),
     ("train --data digits --g-width 65536 --latent-dim 65536 --device cpu", "This does not fit into the memory"),
     ("sample --run nowhere --out a.npy", "There is no run nowhere: give the folder that train wrote"),
-    ("sample --run nowhere --out a.jpg", "--out must end in .npy or .png: a.jpg does not."),
+    (
+        "sample --run nowhere --out a.jpg",
+        "--out must be a folder or end in .npy or .png, and with --walk in .gif or .mp4: a.jpg",
+    ),
+    (
+        "sample --run nowhere --out a.gif",
+        "--out must be a folder or end in .npy or .png, and with --walk in .gif or .mp4: a.gif",
+    ),
+    ("sample --run nowhere --walk 9 --out a.png", "--out must be a folder or end in .npy or .png, and with --walk in "),
+    ("export --run nowhere --out a.pth", "--out must end in .onnx or .pt2: a.pth does not."),
+    ("export --run nowhere --out a.pt2", "There is no run nowhere: give the folder that train wrote"),
+    ("train --init-from nowhere", "There is no run nowhere: give the folder that train wrote"),
     ("evaluate --run nowhere", "There is no run nowhere: give the folder that train wrote"),
 ]
 

@@ -1,9 +1,12 @@
 """A run's folder holds the files that the docstring lists, and never overwrites another run."""
 
+import base64
 import errno
+import io
 import json
 import os
 import threading
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,7 @@ def test_files(tmp_path: Path, tiny: Config, dataset: ImageDataset) -> None:
     folder.add_frame(trainer)
     folder.save(trainer)
     folder.save_gif()
+    folder.save_page(trainer, "<b>Balanced</b> & well", "python --data='a b'")
     assert names(folder.path) == {*FILES, "progress"}
     assert names(folder.path / "progress") == {"0000000.png", "0000002.png"}
     assert Config(**json.loads((folder.path / "config.json").read_text())) == trainer.config
@@ -42,6 +46,40 @@ def test_files(tmp_path: Path, tiny: Config, dataset: ImageDataset) -> None:
     assert Trainer.load(folder.path / "checkpoint.safetensors", dataset).steps_done == 2
     with Image.open(folder.path / "progress.gif") as animation:
         assert animation.n_frames == 2
+
+
+class Page(HTMLParser):
+    """The pictures of a page, and all its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.pictures, self.words, self.tags = {}, "", set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.tags.add(tag)
+        if tag == "img":
+            self.pictures[dict(attributes)["src"]] = dict(attributes)["alt"]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path, tiny: Config, dataset: ImageDataset) -> None:
+    folder, trainer = RunFolder(tmp_path / "my <run>"), Trainer(tiny, dataset)
+    trainer.train(2)
+    folder.save_page(trainer, "<b>Balanced</b> & well", "python --data='a b'")
+    text = (folder.path / "index.html").read_text("utf-8")
+    page = Page(text)
+    assert {"script", "link", "b", "iframe"}.isdisjoint(page.tags)
+    assert "http" not in text
+    samples, animation, curves = page.pictures
+    assert (samples, animation) == ("samples.png", "progress.gif")
+    assert all(page.pictures.values())
+    Image.open(io.BytesIO(base64.b64decode(curves.removeprefix("data:image/png;base64,")))).verify()
+    for words in ("my <run>", "<b>Balanced</b> & well", "python --data='a b'"):
+        assert words in page.words
+    assert json.loads(page.words[page.words.index("{\n") : page.words.rindex("}") + 1]) == trainer.config.to_dict()
 
 
 @pytest.mark.parametrize(("network", "part"), [("generator", "0.weight"), ("discriminator", "3.running_var")])

@@ -1,18 +1,26 @@
 """`train` leaves a folder that is whole at every moment, and goes on with it as if nothing had happened."""
 
+import html
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.kills import differences
+from dcgan_lib.cli.options import parse
 from dcgan_lib.cli.run_folder import FILES, RunFolder
 from dcgan_lib.data import ImageDataset
+from dcgan_lib.history import History
+from dcgan_lib.lab.session import Session
+from dcgan_lib.metrics.verdict import SampleStats, reach_verdict
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.utils import files
 
@@ -53,10 +61,18 @@ def test_train_leaves_these_files(cli: Cli, train: list[str], tmp_path: Path) ->
     status, out, err = cli(*train, "--steps", "3", "--out", tmp_path / "run")
     assert (status, err) == (0, "")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {*FILES, "progress"}
-    assert out.splitlines() == [
-        "3 steps done. Written, with images of the averaged generator:",
+    data = train[train.index("--data") + 1]
+    words = f"3 steps on 150 pictures of {data}. Verdict: Too early to tell (notebook 07)."
+    assert re.sub(r"^In \d+:\d\d:\d\d: ", "", out).splitlines() == [
+        words,
+        "Written, with images of the averaged generator:",
         *(f"  {tmp_path / 'run' / name}" for name in FILES),
     ]
+    page = html.unescape((tmp_path / "run/index.html").read_text())
+    assert words in page
+    assert parse(shlex.split(re.search(r"dcgan_lib (train .*)</pre><h2>", page)[1])).config.to_dict() == json.loads(
+        (tmp_path / "run/config.json").read_text()
+    )
     table = (tmp_path / "run/history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in table] == ["step", "1", "2", "3"]
     config = json.loads((tmp_path / "run/config.json").read_text())
@@ -82,22 +98,17 @@ def test_resumed_run_equals_an_uninterrupted_one(cli: Cli, train: list[str], tmp
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", in_step(26, press))
         status, out, _ = cli(*train, "--steps", "30", "--out", parts)
-        message = [
-            "Stopped after step 27, as asked: the run can go on from there.",
-            "27 steps done. Written, with images of the averaged generator:",
-        ]
-        assert (status, out.splitlines()[:2]) == (0, message)
+        first, second = out.splitlines()[:2]
+        assert (status, first) == (0, "Stopped after step 27, as asked: the run can go on from there.")
+        assert ": 27 steps on 150 pictures of " in second
         assert {path.name for path in parts.iterdir()} == {*FILES, "progress"}
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", in_step(27, press))
         cli("train", "--resume", "--out", parts)
     assert steps_done(parts) == 28
     status, out, err = cli("train", "--resume", "--out", parts)
-    assert (status, out.splitlines()[:2], err) == (
-        0,
-        [f"{parts} has 28 steps of 30.", "30 steps done. Written, with images of the averaged generator:"],
-        "",
-    )
+    assert (status, out.splitlines()[0], err) == (0, f"{parts} has 28 steps of 30.", "")
+    assert ": 30 steps on 150 pictures of " in out.splitlines()[1]
     assert differences(whole, parts) == []
 
 
@@ -123,6 +134,70 @@ def test_the_same_command_again_goes_on(cli: Cli, train: list[str], tmp_path: Pa
     assert "has other options (lr was 0.5 and would be 0.003): add" in cli(*words, "--resume")[2]
     assert (
         "is another run (image_size was 16 and would be 32" in cli("train", "--preset=ci", "--resume", *words[-2:])[2]
+    )
+
+
+def test_a_dead_run_is_told(cli: Cli, train: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the verdict sees is what the lab's session sees, after a resume too."""
+    dead, seen = torch.tensor([4e-5, 11.0, 1.0, 0.0, 0.0]), []
+
+    def judged(history: History, samples: list) -> str:
+        seen.append((len(history), list(samples)))
+        return reach_verdict(history, samples)
+
+    monkeypatch.setattr("dcgan_lib.cli.commands.reach_verdict", judged)
+    monkeypatch.setattr("dcgan_lib.training.Step.row", lambda step: dead)
+    monkeypatch.setattr("dcgan_lib.cli.commands.measure_samples", lambda *given: SampleStats(1.0, 0.9, 1.0))
+    words = [*train, "--steps=80", "--d-lr=0.3", "--out", tmp_path]
+    said = "Verdict: D has won: it recognises every fake (notebook 06). Try --d-lr=0.1 --d-steps=1\n"
+    for steps in (80, 130):
+        status, out, _ = cli(*words, f"--steps={steps}", *(["--resume"] if steps > 80 else []))
+        assert (status, said in out) == (0, True), out
+    assert [(length, len(samples)) for length, samples in seen] == [(80, 4), (130, 3)]
+
+
+def test_a_collapsed_run_is_told_again_at_its_end(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
+    """Resumed without a step to go."""
+    monkeypatch.setattr(Trainer, "sample", lambda trainer, **_: torch.zeros(64, 3, 16, 16))
+    monkeypatch.setattr("dcgan_lib.training.Step.row", lambda step: torch.tensor([1.2, 1.0, 0.6, 0.4, 0.4]))
+    for words in ((), ("--resume",)):
+        out = cli(*train, "--steps=80", "--out", tmp_path, *words)[1]
+        assert "Verdict: Collapsed: all pictures are alike (notebook 08). Try --lr=" in out
+
+
+def test_the_samples_of_the_verdict_are_the_labs(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("dcgan_lib.cli.commands.reach_verdict", lambda _, samples: seen.extend(samples) or "early")
+    cli(*train, "--steps=75", "--ema-decay=0.9", "--lr-decay-share=0", "--out", tmp_path)
+    trainer = Trainer(RunFolder(tmp_path).config())
+    session = Session(trainer)
+    session.advance(75)
+    np.testing.assert_allclose(seen[2:], session.samples[1:])  # the lab's first has nothing before it
+
+
+def test_a_run_that_begins_with_anothers_networks(cli: Cli, train: list[str], tmp_path: Path, album: Path, monkeypatch):
+    """With its settings, on more pictures; and killed before its first step, it still begins there."""
+    old, new, more = (tmp_path / name for name in ("old", "new", "more"))
+    cli(*train, "--lr=0.01", "--steps=3", "--out", old)
+    shutil.copytree(album, more)
+    shutil.copy(album / "000.png", more / "more.png")
+    words = ["train", "--init-from", old, "--data", f"folder:{more}", "--steps=2", "--out", new]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train", run_out_of_memory)
+        assert cli(*words)[0] == 2
+    before, now = (Trainer.load(path / "checkpoint.safetensors") for path in (old, new))
+    assert (now.steps_done, now.config) == (0, before.config.replace(data=f"folder:{more}", steps=2))
+    for name in ("generator", "discriminator", "ema_generator"):
+        a, b = (getattr(trainer, name).state_dict() for trainer in (before, now))
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    assert cli(*words, "--resume")[0] == 0
+    assert steps_done(new) == 2
+    status, _, err = cli(*words[:-1], tmp_path / "other", "--g-width=3")
+    assert (status, "checkpoint.safetensors does not fit the networks of this run (" in err) == (2, True)
+    assert not (tmp_path / "other").exists()
+    assert (
+        "or begin a new run with init_from (--init-from)."
+        in cli(*train[:-1], "--data", f"folder:{more}", "--out", old, "--resume", "--allow-changes")[2]
     )
 
 

@@ -10,7 +10,7 @@ from dcgan_lib.clinic.loop import play
 from dcgan_lib.clinic.signs import WORDS, follow
 from dcgan_lib.clinic.ward import RECORDS, Ward, diagnosis, evidence, load_records, load_trial
 from dcgan_lib.data import load_images
-from dcgan_lib.lab.verdict import VERDICTS
+from dcgan_lib.metrics.verdict import VERDICTS
 from dcgan_lib.utils.errors import InputError
 
 

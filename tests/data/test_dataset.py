@@ -1,5 +1,6 @@
 """Every value comes back, batches cover all images in an order of their own, and they travel to the GPU as bytes."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -67,7 +68,8 @@ class Luggage(Tensor):
 @pytest.mark.parametrize(("device", "free", "moves"), [("cuda", 400, True), ("cuda", 399, False), ("cpu", 400, False)])
 def test_images_move_to_the_gpu_where_they_take_a_quarter_at_most(device: str, free: int, moves: bool, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
-    given = ImageDataset("luggage", torch.zeros(100, dtype=torch.uint8).as_subclass(Luggage))
+    monkeypatch.setattr(ImageDataset, "__post_init__", lambda dataset: None)  # luggage on its way is no tensor
+    given = ImageDataset("luggage", torch.zeros(1, 1, 10, 10, dtype=torch.uint8).as_subclass(Luggage))
     there = given.to_gpu_if_it_fits(torch.device(device))
     assert there.images == ("cuda", False, False) if moves else there is given
 
@@ -88,3 +90,22 @@ def test_a_batch_travels_while_the_gpu_computes(device: str, pinned: bool) -> No
 def test_a_dataset_that_does_not_fit_the_config(changes: dict, words: str, dataset, tiny: Config, refused) -> None:
     require_dataset_fits(dataset, tiny)
     assert words in refused(lambda: require_dataset_fits(dataset, tiny.replace(**changes)))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.rand(5, 3, 16, 16),  # as ToTensor makes them
+        torch.zeros(5, 3, 16, 16, dtype=torch.int64),
+        torch.zeros(5, 3, 16, 20, dtype=torch.uint8),
+        torch.zeros(5, 16, 16, 3, dtype=torch.uint8),
+        torch.zeros(3, 16, 16, dtype=torch.uint8),
+        np.zeros((5, 3, 16, 16), np.uint8),
+    ],
+    ids=["floats", "int64", "not square", "channels last", "no channels", "an array"],
+)
+def test_images_of_another_type_or_shape(images: Tensor, refused) -> None:
+    message = refused(lambda: ImageDataset("mine", images))
+    kind = f"{images.dtype} {tuple(images.shape)}"
+    assert message.startswith(f"mine is of {kind} and not a tensor of uint8 (N, C, H, W) from 0 to 255 with C 1 or 3")
+    assert message.endswith("floats from 0 to 1 become it by (255 * x).round().byte().")

@@ -111,6 +111,60 @@ def test_exif_that_pil_stumbles_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert to_mode(Image.new("RGB", (4, 2), "red"), 3).getpixel((3, 1)) == (255, 0, 0)
 
 
+def floats(low: float, high: float, kind: str = "TIFF") -> bytes:
+    """A picture with values evenly from the one to the other, as scanners and scientists write them."""
+    return saved(Image.fromarray(np.linspace(low, high, 256, dtype=np.float32).reshape(16, 16)), kind)
+
+
+def whole(high: int, kind: str) -> bytes:
+    """A picture with 16 bits a pixel, of which a sensor uses those up to `high`."""
+    return saved(Image.fromarray(np.linspace(0, high, 256).round().astype(np.uint16).reshape(16, 16)), kind)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [floats(0, 1), floats(0, 255), floats(0, 65535), *(whole(2**bits - 1, "TIFF") for bits in (8, 10, 12, 14, 16))]
+    + [whole(4095, "PNG"), floats(0, 1, "PPM")],
+)
+def test_deep_grey_is_scaled_by_what_the_file_holds(content: bytes) -> None:
+    """From black to white, in even steps."""
+    for channels in (1, 3):
+        pixels = decode_bytes(content, 16, channels)
+        np.testing.assert_allclose(pixels[0].flatten(), np.arange(256), atol=1)
+
+
+def test_deep_grey_is_not_stretched() -> None:
+    """What is half bright stays half bright, and a hair beyond the range is resampling."""
+    assert decode_bytes(floats(0.5, 0.5), 16, 1)[0, 0, 0] == 128
+    assert decode_bytes(whole(3000, "PNG"), 16, 1).max() == round(3000 / 4095 * 255)
+    np.testing.assert_allclose(decode_bytes(floats(-0.02, 1.02), 16, 1).flatten()[[0, 128, 255]], [0, 128, 255], atol=1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (0, 5), (0, 1e6), (np.nan, np.nan), (0, np.inf)])
+def test_floats_in_no_usual_range_are_refused(low: float, high: float) -> None:
+    with pytest.raises(ImageError, match=r"its values go from .* to .*: scale them to 0\.\.1 or 0\.\.255"):
+        decode_bytes(floats(low, high), 16, 1)
+
+
+def with_chunk(name: bytes, content: bytes) -> bytes:
+    """A red PNG file that holds this, too, before its pixels."""
+    return saved()[:33] + chunk(name, content) + saved()[33:]
+
+
+LARGE = os.urandom(4) + bytes(5_000_000)  # unpacked
+WORDY = {
+    "text": with_chunk(b"tEXt", b"workflow\0" + 3_000_000 * b"x"),
+    "compressed text": with_chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LARGE)),
+    "international text": with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LARGE)),
+    "colour profile": with_chunk(b"iCCP", b"scanner\0\0" + zlib.compress(LARGE)),
+}
+
+
+@pytest.mark.parametrize("case", WORDY)
+def test_png_with_much_beside_its_pixels_is_read(case: str) -> None:
+    np.testing.assert_array_equal(decode_bytes(WORDY[case], 16, 3)[:, 8, 8], (255, 0, 0))
+
+
 READ = {
     "1x1": saved(Image.new("RGB", (1, 1), "red")),
     "30,000x10": saved(Image.new("RGB", (30_000, 10), "red")),
@@ -119,6 +173,11 @@ READ = {
     "tif of two pages": saved(kind="TIFF", save_all=True, append_images=[BLUE]),
     "16 bits a channel": png(2, 2, 16, 2, 2 * (b"\0" + 2 * b"\xff\xff\0\0\0\0")),
     "ycbcr tif": saved(RED.convert("YCbCr"), "TIFF"),
+    "tga": saved(kind="TGA"),
+    "jpeg 2000": saved(kind="JPEG2000"),
+    "icns": saved(RED.resize((32, 32)), "ICNS"),
+    "ico": saved(kind="ICO"),
+    "sgi": saved(kind="SGI"),
     "exif of noise": saved(kind="JPEG", exif=b"Exif\0\0" + bytes(range(200)), quality=95),
 }
 
@@ -166,29 +225,47 @@ def touch(root: Path, *names: str) -> None:
 
 
 def test_which_files_are_found(tmp_path: Path) -> None:
-    """A linked file is an image and a linked root a folder; a link to a folder is not gone into, nor a loop."""
-    seen = ("B.JPG", "a.webp", "cats/1.png", "cats/deep/2.jpeg")
+    """A linked file is an image, and a linked folder is gone into once, but in no circle and not upwards."""
+    seen = ("B.JPG", "a.webp", "cats/1.png", "cats/deep/2.jpeg", "c.jfif", "d.Jp2", "e.tga", "f.mpo")
     touch(tmp_path, *seen, ".a.png", "._1.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "cats/notes.txt")
+    touch(tmp_path, "@eaDir/a.png", "$RECYCLE.BIN/a.png", "System Volume Information/a.png", "lost+found/a.png")
+    touch(tmp_path.parent / "elsewhere", "1.png", "2/3.png")
     (tmp_path / "cats/3.png").symlink_to(tmp_path / "a.webp")
     (tmp_path / "cats/4.png").symlink_to("nowhere.png")
-    (tmp_path / "cats/loop").symlink_to(tmp_path, target_is_directory=True)
+    links = {"cats/loop": tmp_path, "cats/up": tmp_path.parent, "all cats": tmp_path / "cats"}
+    for name, place in {**links, "dogs": tmp_path.parent / "elsewhere", "again": tmp_path / "dogs"}.items():
+        (tmp_path / name).symlink_to(place, target_is_directory=True)
     (tmp_path / "folder.png").mkdir()
     found = [str(path.relative_to(tmp_path)) for path in find_image_files(tmp_path)]
-    assert found == sorted([*seen, "cats/3.png"])
+    assert found == sorted([*seen, "cats/3.png", "again/1.png", "again/2/3.png"])
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "photos.zip", "._a.jpg", "jpg"])
-def test_a_folder_that_holds_no_image(name: str, refused, tmp_path: Path) -> None:
+def test_what_is_left_out_is_counted_by_suffix(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    touch(tmp_path, "1.jpg", "2.jfif", ".hidden.txt")
+    find_image_files(tmp_path)
+    assert capsys.readouterr() == ("", "")
+    touch(tmp_path, "a.heic", "b.HEIC", "sub/c.heic", "d.txt", "scan")
+    assert len(find_image_files(tmp_path)) == 2
+    out, err = capsys.readouterr()
+    left_out = "3 .heic, 1 .txt, 1 without a suffix (pip install pillow-heif reads these)"
+    assert err == f"2 pictures below {tmp_path}; what is not read as one is left out: {left_out}.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("notes.txt", "1 .txt"), ("photos.zip", "1 .zip"), ("._a.jpg", "no file"), ("jpg", "1 without a suffix")],
+)
+def test_a_folder_that_holds_no_image(name: str, what: str, refused, tmp_path: Path) -> None:
     touch(tmp_path, name)
     sentence = refused(lambda: find_image_files(tmp_path))
-    assert sentence.startswith(f"There is no picture below {tmp_path}: put .jpg, .jpeg, .png, ")
+    assert sentence == f"There is no picture below {tmp_path} but {what}: put .jpg, .png or .tif files into it."
 
 
 @pytest.mark.parametrize("path", ["nowhere", __file__, "https://example.org/photos", "a\0b", 5000 * "x"])
 def test_no_such_folder(path: str, refused) -> None:
-    assert refused(lambda: find_image_files(Path(path))).startswith(
-        f"There is no folder {Path(path)}: write folder:PATH"
-    )
+    """Nor is an archive one."""
+    advice = "write folder:PATH with the one that holds your pictures, and unpack archives first"
+    assert refused(lambda: find_image_files(Path(path))) == f"There is no folder {Path(path)}: {advice}."
 
 
 @pytest.mark.parametrize("name", ["album", "album/dogs"])

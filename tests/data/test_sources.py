@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torchvision import datasets
+from torchvision.transforms.functional import rgb_to_grayscale, to_pil_image
 
-from dcgan_lib.data import load_images
+from dcgan_lib.data import ImageDataset, as_images, decode, load_images
 from dcgan_lib.data.sources import find_source
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -214,3 +216,80 @@ def test_no_code_in_files_of_a_set_is_run(refused, tmp_path: Path) -> None:
     for name in ("cifar10", "mnist"):
         assert refused(lambda name=name: load_images(name, 16)).startswith(f"{name} could not be opened below ")
     assert not trapped.exists()
+
+
+PHOTOS = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+class Listed(Dataset):
+    """A torchvision-style data set, with labels or without."""
+
+    def __init__(self, *items: object) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> object:
+        return self.items[number]
+
+
+TAKEN = {
+    "PIL images and labels": Listed(*((to_pil_image(photo), 3) for photo in PHOTOS)),
+    "what ToTensor makes": Listed(*(photo / 255 for photo in PHOTOS)),
+    "a TensorDataset": TensorDataset(PHOTOS),
+    "a Subset": Subset(TensorDataset(PHOTOS), range(6)),
+    "a tensor": PHOTOS,
+    "a tensor of floats": PHOTOS.double() / 255,
+    "an array": PHOTOS.permute(0, 2, 3, 1).numpy(),
+    "a list of PIL images": [to_pil_image(photo) for photo in PHOTOS],
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_any_dataset_of_pictures(case: str) -> None:
+    assert torch.equal(as_images(TAKEN[case], 16).images, PHOTOS)
+    grey = as_images(TAKEN[case], 16, 1).images[:, 0]
+    torch.testing.assert_close(grey.float(), rgb_to_grayscale(PHOTOS)[:, 0].float(), rtol=0, atol=1)
+
+
+def test_a_dataset_of_grey_pictures_that_are_not_square() -> None:
+    """They are cut as files are."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8))
+    np.testing.assert_array_equal(as_images([image], 16).images[0], decode(image, 16, 1))
+    given = ImageDataset("given", PHOTOS)
+    assert as_images(given, 16) is given
+
+
+def noise(low: float, high: float) -> torch.Tensor:
+    return torch.linspace(low, high, 3 * 16 * 16).reshape(3, 16, 16)
+
+
+REFUSED = {
+    "Normalize's": (Listed(noise(-1, 1)), "Number 0 of Listed is no picture (its floats go from -1 to 1, not from"),
+    "0 to 255 in floats": ([noise(0, 255)], "Number 0 of list is no picture (its floats go from 0 to 255, not from"),
+    "not a number": ([noise(float("nan"), 1)], "Number 0 of list is no picture (its floats go from nan to nan"),
+    "a number": ([3], "Number 0 of list is no picture (pic should be"),
+    "broken later": (Listed(PHOTOS[0], "a.png"), "Number 1 of Listed is no picture (pic should be"),
+    "a DataLoader": (DataLoader(TensorDataset(PHOTOS)), "DataLoader is no dataset of pictures: give one with a length"),
+    "a generator": ((photo for photo in PHOTOS), "generator is no dataset of pictures"),
+    "nothing": ([], "list is no dataset of pictures"),
+    "a path": (Path("photos"), "PosixPath is no dataset of pictures"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_things_are_no_dataset(case: str, refused) -> None:
+    pictures, sentence = REFUSED[case]
+    assert refused(lambda: as_images(pictures, 16)).startswith(sentence.replace("PosixPath", type(Path()).__name__))
+
+
+def test_pictures_of_one_colour_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Black to the eye: 12 bits in the 16 of a colour PNG, of which PIL reads the upper 8."""
+    shades = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    for number, image in enumerate([shades[0], shades[1] // 17, shades[2]]):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    paint(tmp_path / "3.png", "white")
+    load_images(f"folder:{tmp_path}", 16)
+    sentence = "2 of 4 pictures are of a single colour, the first is number 2: look at them.\n"
+    assert capsys.readouterr().err == sentence

@@ -238,3 +238,10 @@ def test_an_image_that_cannot_be_read(refused, tmp_path: Path) -> None:
     assert refused(lambda: given.images[1]) == f"{start} (the file is empty): write this shard anew."
     path.unlink()
     assert refused(lambda: given.images[1]) == f"{start} (No such file or directory): write this shard anew."
+
+
+def test_every_suffix_and_no_hidden_folder(painted: Tensor, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("1.jfif", "./2.TGA", ".ipynb_checkpoints/1-checkpoint.jpg", "__MACOSX/2.png", "x/@eaDir/3.png"):
+            add(tar, name, png(painted[0]))  # what it is, its content says
+    assert torch.equal(load_images(f"shards:{tmp_path}", 16).images[:], painted[[0, 0]])

@@ -6,13 +6,13 @@ import torch
 from PIL import ImageColor, ImageFont
 
 from dcgan_lib.config import Config
+from dcgan_lib.curves import LiveCurves
 from dcgan_lib.history import History
 from dcgan_lib.images import grid
 from dcgan_lib.lab import render
 from dcgan_lib.lab.session import Session
-from dcgan_lib.lab.verdict import VERDICTS, Verdict
+from dcgan_lib.metrics.verdict import VERDICTS, Verdict
 from dcgan_lib.training import Step
-from dcgan_lib.viz.curves import LiveCurves
 
 
 @pytest.fixture

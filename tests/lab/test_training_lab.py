@@ -1,5 +1,6 @@
 """The live lab without a browser: ticks, clicks and slider moves come from here, one after another."""
 
+import base64
 import io
 import signal
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 from dcgan_lib.config import Config
+from dcgan_lib.curves import LiveCurves
 from dcgan_lib.data.dataset import ImageDataset
 from dcgan_lib.history import History
 from dcgan_lib.lab import render
@@ -23,7 +25,6 @@ from dcgan_lib.lab.session import Session
 from dcgan_lib.lab.training_lab import TrainingLab
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import show
-from dcgan_lib.viz.curves import LiveCurves
 from dcgan_lib.viz.show import to_png
 
 PLACES = [(Session, "advance"), (render, "samples"), (LiveCurves, "draw")]
@@ -39,8 +40,13 @@ def sketch(_curves: LiveCurves, history: History, marks: Sequence[tuple[int, str
 def shown(monkeypatch: pytest.MonkeyPatch) -> list:
     """What was displayed. A tick trains for exactly one step, and every picture is old enough and drawn in no time."""
     things = []
+
+    def display(thing: object, **_: object) -> SimpleNamespace:
+        things.append(thing)
+        return SimpleNamespace(update=lambda thing, **_: things.append(thing))
+
     monkeypatch.setattr(LiveCurves, "draw", sketch)
-    monkeypatch.setattr(lab_module, "display", things.append)
+    monkeypatch.setattr(lab_module, "display", display)
     monkeypatch.setattr(show, "display", things.append)
     monkeypatch.setattr(TrainingLab, "_running", None)
     monkeypatch.delenv("DCGAN_HEADLESS", raising=False)
@@ -313,10 +319,10 @@ def test_shown_again(lab: TrainingLab, shown: list, monkeypatch: pytest.MonkeyPa
     holders = {box for box in inside(shown[0]) if old in inside(box)}
     lab.start.click()
     lab.show()
-    assert holders <= set(closed) and old not in inside(shown[1])
+    assert holders <= set(closed) and old not in inside(boxes(shown)[1])
     kept = {*lab.controls.all, lab.start, lab.pause, lab.reset_button, lab.pictures, lab.curves, lab.status, lab.past}
     assert not kept & set(closed)
-    assert kept | {lab._clock.widget} <= inside(shown[1])
+    assert kept | {lab._clock.widget} <= inside(boxes(shown)[1])
     assert_paused(lab)
     lab.start.click()
     tick(lab)
@@ -403,3 +409,27 @@ def test_headless(
     ((still, alt),) = shown
     assert still.tobytes() == render.still(lab.session, LiveCurves()).tobytes()
     assert alt == render.alt(lab.session.trainer, lab.session.verdict())
+
+
+def test_a_still_beside_the_widgets(lab: TrainingLab, shown: list) -> None:
+    """Of when the lab was shown, and of every pause since, for whoever opens the notebook without a kernel."""
+    assert [type(thing) for thing in shown] == [type(lab._boxes[0]), dict]
+    lab.start.click()
+    lab.tick()
+    assert len(shown) == 2
+    lab.pause.click()
+    before, after = shown[1:]
+    assert "after 0 steps" in before["text/plain"] and "after 1 steps" in after["text/plain"]
+    for still in (before, after):
+        assert still["text/html"].startswith("<img class='dcgan-still' alt='")
+        png = still["text/html"].partition("base64,")[2].partition("'")[0]
+        Image.open(io.BytesIO(base64.b64decode(png))).verify()
+    assert any(".dcgan-still { display: none; }" in getattr(widget, "value", "") for widget in styles(lab))
+
+
+def boxes(shown: list) -> list[widgets.Widget]:
+    return [thing for thing in shown if isinstance(thing, widgets.Widget)]
+
+
+def styles(lab: TrainingLab) -> list[widgets.HTML]:
+    return [widget for widget in inside(lab._boxes[0]) if isinstance(widget, widgets.HTML)]

@@ -12,8 +12,7 @@ from dcgan_lib.lab import training_lab, watch
 from dcgan_lib.lab.render import caption
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.viz import show
-from dcgan_lib.viz.curves import show_progress
-from dcgan_lib.viz.show import to_png
+from dcgan_lib.viz.show import show_progress, to_png
 
 
 @pytest.fixture

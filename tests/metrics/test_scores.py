@@ -143,3 +143,19 @@ def test_measure(labelled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         assert result["shares"] == {"shade": {"dark": 1.0, "light": 0.0}}
         assert 0.5 <= result["confidence"]["shade"] <= 1
         assert result["fid"] > measure(images, dataset, n_real=200)["fid"] >= 0
+
+
+@pytest.mark.parametrize(("real", "fakes"), [(9, 200), (143, 129), (144, 128), (144, 1)])
+def test_the_same_rule_for_real_ones_and_fakes(real: int, fakes: int, refused) -> None:
+    """More than the 128 features; of the real ones a tenth is kept for the classifier's test."""
+    few, many = (torch.zeros(count, 1, 16, 16, dtype=torch.uint8) for count in (real, fakes))
+    message = refused(lambda: measure(many, ImageDataset("few", few)))
+    found = f"add to the {real * 9 // 10} real ones, a tenth left aside, and {fakes} fakes."
+    assert message == f"FID by 128 features needs more pictures than that on either side: {found}"
+
+
+def test_fakes_in_floats_are_refused(refused) -> None:
+    message = refused(
+        lambda: measure(torch.rand(200, 1, 16, 16), ImageDataset("real", torch.zeros(200, 1, 16, 16).byte()))
+    )
+    assert message.startswith("fake is of torch.float32 (200, 1, 16, 16) and not a tensor of uint8")

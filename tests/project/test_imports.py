@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = """__main__ | cli lab checks | clinic | trainer viz | checkpoint images metrics speed | networks data
+FLOORS = """__main__ | cli lab checks | clinic | trainer viz | checkpoint images metrics speed curves | networks data
     | config training history sampling | losses utils | __init__"""
 FLOOR = {name: number for number, names in enumerate(FLOORS.split("|")) for name in names.split()}
 STRANGERS = {("cli", "viz")}

@@ -26,5 +26,6 @@ def test_an_installed_package_trains_and_leaves_site_packages_alone(checkout: Pa
     words = ["train", "--preset", "ci", "--steps", "2", "--data", "digits", "--out", "run"]
     subprocess.run([sys.executable, "-m", "dcgan_lib", *words], cwd=elsewhere, env=env, check=True)
     assert (elsewhere / "run" / "checkpoint.safetensors").exists()
+    assert (elsewhere / "run" / "index.html").exists()  # whose template is a file of the package
     assert list((home / "cache" / "dcgan_lib").glob("digits-*.npy"))
     assert tree(site) == before

@@ -73,6 +73,29 @@ def test_version_reads_what_packages_call_themselves() -> None:
     assert make_venv.version("2.10") > make_venv.version("2.9.1")
 
 
+@pytest.mark.parametrize("python", ["a symbolic link to nowhere", "without pip"])
+def test_a_venv_of_another_tool_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str) -> None:
+    venv = tmp_path / ".venv"
+    if python == "without pip":
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)  # as uv makes them
+    else:
+        (venv / "bin").mkdir(parents=True)
+        (venv / "bin/python").symlink_to(tmp_path / "gone")
+    for name, path in (("VENV", venv), ("VENV_PYTHON", venv / "bin/python"), ("MADE_FROM", venv / ".made_from")):
+        monkeypatch.setattr(make_venv, name, path)
+    before = sorted(venv.rglob("*"))
+    with pytest.raises(SystemExit, match="another tool has made, .* stays as it is: give it pip"):
+        make_venv.main("python3")
+    assert sorted(venv.rglob("*")) == before
+    made = []
+    (venv / ".made_from").write_text("python3")  # one of ours that has lost its pip is made again
+    monkeypatch.setattr(make_venv, "make", made.append)
+    monkeypatch.setattr(make_venv, "install", sys.exit)
+    with pytest.raises(SystemExit):
+        make_venv.main("python3")
+    assert made == ["python3"]
+
+
 NEW, OLD, BROKEN = "__version__ = '9.0+cpu'", "__version__ = '0.1'", "raise RuntimeError('operator does not exist')"
 
 

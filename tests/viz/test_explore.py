@@ -17,7 +17,7 @@ explore_module = importlib.import_module("dcgan_lib.viz.explore")  # dcgan_lib.v
 def shown(monkeypatch: pytest.MonkeyPatch) -> list:
     """What was displayed."""
     things = []
-    monkeypatch.setattr(explore_module, "display", things.append)
+    monkeypatch.setattr(explore_module, "display", lambda thing, **_: things.append(thing))
     monkeypatch.setattr(show, "display", things.append)
     return things
 
@@ -61,8 +61,12 @@ def test_explore_draws_again_when_a_value_changes(shown: list, monkeypatch: pyte
     given = controls()
     given["size"].description = "how large"
     explore(draw, "A square.", **given)
-    (box,) = shown
-    size, colour, message, picture = box.children
+    box, still = shown
+    assert "<img class='dcgan-still' alt='" in still["text/html"]  # which the widget hides as long as it is there
+    assert any(
+        ".dcgan-still { display: none; }" in child.value for child in box.children if type(child) is widgets.HTML
+    )
+    size, colour, message, picture, _ = box.children
     assert (size, colour) == tuple(given.values())
     assert (size.description, colour.description) == ("how large", "colour")
     assert opened(picture.value).size == (3, 3)

@@ -1,6 +1,6 @@
 """The curves of a run: as a figure, and for a run that is going on, drawn again in a few milliseconds.
 
-Used by `lab` in notebooks 00, 07 and 08.
+Used by `lab` in notebooks 00, 07 and 08, and for the page in a run's folder.
 """
 
 import math
@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+from PIL import Image
 
 from dcgan_lib.history import History
-from dcgan_lib.images import grid, side_by_side, stacked
-from dcgan_lib.viz.show import D_COLOUR, G_COLOUR, REAL_COLOUR, to_image
 
+D_COLOUR, G_COLOUR, REAL_COLOUR = "#2f6db3", "#d9742b", "#3a8f57"
+"""The discriminator is blue, the generator orange and real data green, in every figure."""
 MEAN_OF = 25
 """Over how many steps the bold curves are averaged."""
 TOPS = (3, 6, 12)
@@ -61,14 +60,6 @@ def plot_history(history: History, figure: Figure | None = None) -> Figure:
         axes.tick_params(colors=GREY)
         axes.xaxis.label.set_color(GREY)
     return figure
-
-
-def show_progress(history: History, images: Tensor, caption: str) -> Image.Image:
-    """Images (N, C, H, W) with words below them on the left, the curves of their run on the right, as one image."""
-    enlarged = grid(images, scale=max(1, 64 // images.shape[-1]))
-    words = Image.new("RGB", (enlarged.width, 22), "white")
-    ImageDraw.Draw(words).text((2, 4), caption, GREY, ImageFont.load_default(13))
-    return side_by_side(stacked(enlarged, words), to_image(plot_history(history)), gap=10)
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image, ImageColor
 
+from dcgan_lib.curves import LABEL, PLOTS, LiveCurves, plot_history, running_mean
 from dcgan_lib.history import History
 from dcgan_lib.images import grid
-from dcgan_lib.viz.curves import LABEL, PLOTS, LiveCurves, plot_history, running_mean, show_progress
-from dcgan_lib.viz.show import to_image
+from dcgan_lib.viz.show import show_progress, to_image
 
 LEVELS = {"d_loss": 2.2, "g_loss": 1.1, "d_x": 0.85, "d_gz_before": 0.2}
 COLOURS = {column: colour for curves in PLOTS.values() for column, _, colour in curves}

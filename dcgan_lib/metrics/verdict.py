@@ -1,10 +1,10 @@
 """Who is winning? A verdict on a run, from its own record.
 
-Used by the live lab of notebooks/07_training.ipynb. The thresholds were chosen on recorded runs whose FID was measured,
-so that a run is called balanced where its pictures are, and are tested on other seeds (benchmarks/judged_runs.py,
-tests/lab/test_verdict.py). A discriminator that leads is no fault: on the faces with k = 5, d_loss is near 0.1 at step
-300, and the FID half of the preset's. It has won where d_loss is near 0, as on the 1,797 digits once it knows them by
-heart.
+Used by the live lab of notebooks/07_training.ipynb, and by the command line. The thresholds were chosen on recorded
+runs whose FID was measured, so that a run is called balanced where its pictures are, and are tested on other seeds
+(benchmarks/judged_runs.py, tests/metrics/test_verdict.py). A discriminator that leads is no fault: on the faces with
+k = 5, d_loss is near 0.1 at step 300, and the FID half of the preset's. It has won where d_loss is near 0, as on the
+1,797 digits once it knows them by heart.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dcgan_lib.config import Config
 from dcgan_lib.history import History
-from dcgan_lib.metrics import detail
+from dcgan_lib.metrics.scores import detail
 
 WINDOW = 50
 """Over how many of the last steps the numbers are averaged."""

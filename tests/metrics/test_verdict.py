@@ -9,7 +9,7 @@ import torch
 
 from dcgan_lib.config import Config
 from dcgan_lib.history import History
-from dcgan_lib.lab.verdict import (
+from dcgan_lib.metrics.verdict import (
     SAMPLE_EVERY,
     VERDICTS,
     SampleStats,
