@@ -1,0 +1,345 @@
+"""The paper's tables and figures, and what came after: the numbers that notebooks/10_paper.ipynb shows.
+
+    make paper
+    python -m benchmarks.paper --only ladder guidelines --seeds 3
+
+Writes paper.json beside this file after every run, and assets/paper_d.safetensors; a run that is there already is not
+made again. MNIST and CIFAR-10 are looked for below DCGAN_DATA, in torchvision's layout; `--cifar FOLDER` takes a folder
+with train/CLASS/*.jpg and test/CLASS/*.jpg instead, `--few svhn` makes table 2 on SVHN. Takes three quarters of an hour
+on one core.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+from torch.optim import Adam
+from torchvision import datasets
+
+from benchmarks.tables import machine
+from dcgan_lib.checkpoint import load_generator
+from dcgan_lib.clinic.ladder import GUIDELINES, break_guideline, ladder
+from dcgan_lib.clinic.loop import Loop, changed, play
+from dcgan_lib.data import ImageDataset, denormalize, load_images
+from dcgan_lib.metrics import class_fractions, classify, conv_features, fid, fit_svm, load_classifier, mode_coverage
+from dcgan_lib.metrics import nearest_neighbours, svm_scores
+from dcgan_lib.networks import Discriminator
+from dcgan_lib.sampling import sample, sample_latents
+from dcgan_lib.speed.timing import compare
+from dcgan_lib.utils.environment import data_root
+from dcgan_lib.utils.errors import require
+from dcgan_lib.utils.rng import rng
+
+FILE = Path(__file__).with_suffix(".json")
+D_FILE = Path(__file__).parent.parent / "assets" / "paper_d.safetensors"
+STEPS, SAMPLES = 400, 2_000
+CS = (1e-5, 1e-4, 1e-3, 1e-2)
+NETWORKS = "Generator(100, 24, 3, 32), Discriminator(16, 3, 32)"
+Labelled = tuple[Tensor, Tensor]
+"""Images uint8 (N, C, 32, 32) and labels int64 (N,)."""
+
+
+def after(loop: Loop, data: ImageDataset, seed: int, steps: int) -> SimpleNamespace:
+    """What the loop knows after so many steps."""
+    return next(islice(loop(data, seed), steps - 1, None))
+
+
+# What came after, and the five guidelines
+
+
+@cache
+def _faces() -> tuple[ImageDataset, nn.Module, Tensor, list[Tensor]]:
+    data = load_images("faces", 32)
+    classifier = load_classifier(data)
+    features, probabilities = classify(classifier, data.images)
+    return data, classifier, features, [class_fractions(p.argmax(1), p.shape[1]) for p in probabilities.values()]
+
+
+def judge(generator: nn.Module, seed: int) -> dict[str, Any]:
+    """FID of 2,000 fakes against the 10,000 faces by the faces' classifier, and how many of the 48 values occur."""
+    _, classifier, features, shares = _faces()
+    fakes = sample(generator, sample_latents(SAMPLES, 100, seed, "paper"))
+    if not fakes.isfinite().all():
+        return {"fid": None, "covered": 0}
+    seen, probabilities = classify(classifier, denormalize(fakes))
+    pairs = zip(shares, probabilities.values(), strict=True)
+    covered = sum(mode_coverage(real, class_fractions(p.argmax(1), len(real)))[0] for real, p in pairs)
+    return {"fid": round(fid(features, seen), 2), "covered": covered}
+
+
+def rung(name: str, seed: int, steps: int = STEPS, **options: float) -> dict[str, Any]:
+    last = after(ladder(**options)[name], _faces()[0], seed, steps)
+    found = {"averaged": judge(last.average, seed)} if hasattr(last, "average") else {}
+    return {"raw": judge(last.generator, seed)} | found
+
+
+def guideline(name: str, seed: int, steps: int = STEPS) -> dict[str, Any]:
+    last = after(break_guideline(name), _faces()[0], seed, steps)
+    variety = torch.pdist(sample(last.generator, last.z[:32].repeat(1, 1)).flatten(1)).mean().item()
+    return judge(last.generator, seed) | {"variety": round(variety, 2)}
+
+
+def milliseconds() -> dict[str, float]:
+    """A step of every rung, measured in turns."""
+    loops = {name: loop(_faces()[0], 0) for name, loop in ladder().items()}
+    times = compare([lambda it=it: next(it) for it in loops.values()], seconds=0.5, rounds=5)
+    return {name: round(1000 * each, 1) for name, each in zip(loops, times, strict=True)}
+
+
+# Tables 1 and 2
+
+
+def labelled(name: str, part: str) -> Labelled:
+    """The images of a set, 32x32, and their classes; `part` is train or test.
+
+    Raises:
+        InputError: they are not there.
+    """
+    if name not in ("mnist", "cifar10", "svhn"):
+        data = load_images(f"folder:{name}/{part}", 32)
+        return data.images, data.labels["class"]
+    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "svhn": datasets.SVHN}[name]
+    try:
+        data = kind(data_root(), **({"split": part} if name == "svhn" else {"train": part == "train"}))
+    except RuntimeError as error:
+        hint = " or give a folder of CIFAR-10's pictures by --cifar" if name == "cifar10" else ""
+        require(False, f"{name} is not below DCGAN_DATA ({error}): fetch it with torchvision's download=True{hint}.")
+    if name == "mnist":
+        return pad(data.data[:, None], (2, 2, 2, 2)), data.targets
+    images = torch.from_numpy(data.data)
+    return (
+        (images, torch.tensor(data.labels))
+        if name == "svhn"
+        else (images.permute(0, 3, 1, 2), torch.tensor(data.targets))
+    )
+
+
+def accuracy(train: Labelled, test: Labelled, look: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+    """The test accuracy of an L2-SVM on features, and its C: the best on a held-out fifth of the training images.
+
+    Args:
+        look: from images to features, which are brought to mean 0 and standard deviation 1 over the training images.
+    """
+    (x, unseen), (y, truth) = (look(train[0]), look(test[0])), (train[1], test[1])
+    mean, std = x.mean(0), x.std(0) + 1e-3 * x.std()
+    x, unseen = (x - mean) / std, (unseen - mean) / std
+    keep, classes = len(x) * 4 // 5, int(truth.max()) + 1
+
+    def right(weights: Tensor, x: Tensor, y: Tensor) -> float:
+        return (svm_scores(weights, x).argmax(1) == y).double().mean().item()
+
+    tries = {c: right(fit_svm(x[:keep], y[:keep], classes, c, 30), x[keep:], y[keep:]) for c in CS}
+    c = max(tries, key=tries.get)
+    return round(100 * right(fit_svm(x, y, classes, c, 60), unseen, truth), 2), c
+
+
+def draw(data: Labelled, per_class: int, seed: int) -> Labelled:
+    """So many images of each class, mixed."""
+    order = torch.randperm(len(data[1]), generator=rng(seed, "labels"))
+    chosen = torch.cat([order[data[1][order] == k][:per_class] for k in range(int(data[1].max()) + 1)])
+    chosen = chosen[torch.randperm(len(chosen), generator=rng(seed, "mixed"))]
+    return data[0][chosen], data[1][chosen]
+
+
+def supervised(train: Labelled, d: Discriminator, steps: int, seed: int, outputs: int = 10) -> Discriminator:
+    """D's own layers, with as many outputs as classes, trained on the labels: Adam, 0.001, batches of 64."""
+    torch.manual_seed(seed)
+    last = d.layers[-1]
+    d.layers[-1] = nn.Conv2d(last.in_channels, outputs, 4, bias=False)
+    optimizer, data = Adam(d.parameters(), lr=0.001), ImageDataset("labelled", train[0], {"class": train[1]})
+    for step in range(steps):
+        numbers = data._numbers(64, seed, step, "order")
+        loss = cross_entropy(d(data.batch(64, seed, step)), train[1][numbers])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return d.eval()
+
+
+@torch.no_grad()
+def own_accuracy(d: nn.Module, test: Labelled) -> float:
+    from dcgan_lib.data import normalize
+
+    answers = torch.cat([d(normalize(part)).argmax(1) for part in test[0].split(500)])
+    return round(100 * (answers == test[1]).double().mean().item(), 2)
+
+
+def sizes(channels: int, g_width: int, d_width: int, batch: int) -> tuple[tuple[str, str], ...]:
+    """Changes of `play` for other widths and batches."""
+    return (
+        (NETWORKS, f"Generator(100, {g_width}, {channels}, 32), Discriminator({d_width}, {channels}, 32)"),
+        ("data.batch(32", f"data.batch({batch}"),
+        ("torch.randn(32", f"torch.randn({batch}"),
+    )
+
+
+def pixels(images: Tensor) -> Tensor:
+    return images.flatten(1).float() / 127.5 - 1
+
+
+CIFAR_AT, CIFAR_WIDTH, CIFAR_LABELS = (0, 150, 400, 1200), 32, {4: 5, 40: 5, 400: 2}
+
+
+def cifar(folder: str) -> dict[str, Any]:
+    """Table 1: D learns from all training images without labels, the SVM from 10,000 of them and their classes."""
+    train, test = labelled(folder, "train"), labelled(folder, "test")
+    data, thousand = ImageDataset("cifar", train[0]), draw(train, 1000, 0)
+    loop = changed(play, *sizes(3, 32, CIFAR_WIDTH, 64))
+    torch.manual_seed(0)
+    seen, found, start = loop(data, 0), {"curve": {}, "few": {}}, time.process_time()
+    looks = {"pixels": pixels}
+    for at in CIFAR_AT:
+        if at == 0:
+            torch.manual_seed(0)
+            d = Discriminator(CIFAR_WIDTH, 3, 32).train()
+            with torch.no_grad():  # batch norm's averages of real images
+                for step in range(20):
+                    d(data.batch(64, 0, step))
+            looks["D before training"] = lambda images, d=d: conv_features(d, images)
+        else:
+            done = max(n for n in CIFAR_AT if n < at)
+            d = next(islice(seen, at - done - 1, None)).discriminator
+        found["curve"][at] = accuracy(thousand, test, lambda images, d=d: conv_features(d, images))
+        print(at, found["curve"][at], round(time.process_time() - start), file=sys.stderr, flush=True)
+    looks["D"] = lambda images: conv_features(d, images)
+    torch.manual_seed(0)
+    teacher = supervised(train, Discriminator(CIFAR_WIDTH, 3, 32), CIFAR_AT[-1], 0)
+    found["supervised"] = own_accuracy(teacher, test)
+    looks["supervised"] = lambda images: conv_features(teacher, images)
+    found["pixels"] = accuracy(thousand, test, pixels)
+    found["supervised, SVM"] = accuracy(thousand, test, looks["supervised"])
+    print(found, round(time.process_time() - start), file=sys.stderr, flush=True)
+    known = {name: look(test[0]) for name, look in looks.items()}
+    for name, look in looks.items():
+        found["few"][name] = {}
+        for count, draws in CIFAR_LABELS.items():
+            each = []
+            for seed in range(draws):
+                few = draw(train, count, seed)
+                table = {id(few[0]): look(few[0]), id(test[0]): known[name]}
+                each.append(accuracy(few, test, lambda images, table=table: table[id(images)])[0])
+            found["few"][name][count] = each
+    return found
+
+
+def few_labels(name: str) -> dict[str, Any]:
+    """Table 2: 1,000 labels, five draws; the SVM on D's features against the same network trained on these alone."""
+    train, test = labelled(name, "train"), labelled(name, "test")
+    channels = train[0].shape[1]
+    last = after(changed(play, *sizes(channels, 24, 16, 32)), ImageDataset(name, train[0]), 0, 600)
+    torch.manual_seed(0)
+    fresh = Discriminator(16, channels, 32)
+    with torch.no_grad():
+        for step in range(20):
+            fresh(ImageDataset(name, train[0]).batch(64, 0, step))
+    found: dict[str, list[float]] = {"D, SVM": [], "D before training, SVM": [], "pixels, SVM": [], "labels alone": []}
+    looks = {"D, SVM": last.discriminator, "D before training, SVM": fresh}
+    tests = {key: conv_features(d, test[0]) for key, d in looks.items()}
+    for seed in range(5):
+        few = draw(train, 100, seed)
+        for key, d in looks.items():
+            table = {id(few[0]): conv_features(d, few[0]), id(test[0]): tests[key]}
+            found[key].append(accuracy(few, test, lambda images, table=table: table[id(images)])[0])
+        found["pixels, SVM"].append(accuracy(few, test, pixels)[0])
+        network = supervised(few, Discriminator(16, channels, 32), 600, seed)
+        found["labels alone"].append(own_accuracy(network, test))
+    return found
+
+
+# Table 3
+
+PER_CLASS, DIGIT_STEPS = (10, 100, 1000, 4000), 300
+
+
+def digits() -> dict[str, Any]:
+    """Table 3: a small generator for each digit, whose samples are all that a nearest neighbour classifier knows."""
+    (images, labels), (unseen, truth) = labelled("mnist", "train"), labelled("mnist", "test")
+    unseen, truth = unseen[::2], truth[::2]
+    average = (
+        ("    for step in", "    average = copy.deepcopy(generator)\n\n    for step in"),
+        ("        yield", "        update_average(average, generator, 0.99, step)\n        yield"),
+    )
+    import copy
+
+    from dcgan_lib.training import update_average
+
+    loop = changed(play, *sizes(1, 24, 16, 32), *average, copy=copy, update_average=update_average)
+    real, fake = [], []
+    for k in range(10):
+        mine = images[labels == k]
+        last = after(loop, ImageDataset(f"digit {k}", mine), k, DIGIT_STEPS)
+        fake.append(denormalize(sample(last.average, sample_latents(max(PER_CLASS), 100, k, "digits"))))
+        real.append(mine[: max(PER_CLASS)])
+        print("digit", k, file=sys.stderr, flush=True)
+    found: dict[str, Any] = {"n_test": len(truth), "real": {}, "fake": {}, "steps": DIGIT_STEPS}
+    for name, sets in (("real", real), ("fake", fake)):
+        for count in PER_CLASS:
+            among = torch.cat([each[:count] for each in sets])[:, :, 2:-2, 2:-2]
+            _, numbers = nearest_neighbours(unseen[:, :, 2:-2, 2:-2], among)
+            names = torch.cat([torch.full((len(each[:count]),), k) for k, each in enumerate(sets)])
+            found[name][count] = round(100 * (names[numbers] != truth).double().mean().item(), 2)
+            print(name, count, found[name][count], file=sys.stderr, flush=True)
+    return found
+
+
+# Figures
+
+
+def face_d() -> dict[str, Any]:
+    """Figure 5's discriminator, in half precision."""
+    from safetensors.torch import save_file
+
+    last = after(changed(play, *sizes(3, 24, 24, 32)), _faces()[0], 0, 600)
+    save_file(
+        {name: t.half() if t.is_floating_point() else t for name, t in last.discriminator.state_dict().items()}, D_FILE
+    )
+    return judge(last.generator, 0) | {"bytes": D_FILE.stat().st_size}
+
+
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """Part, name and function of every run; what the notebook needs most comes first."""
+    yield "figures", "figure 5, D", face_d
+    for seed in range(options.seeds):
+        for name in ladder():
+            yield "ladder", f"ladder, {name}, {seed}", lambda name=name, seed=seed: rung(name, seed)
+        if seed == 0:
+            yield "table 3", "table 3, mnist", digits
+            yield "table 2", f"table 2, {options.few}", lambda: few_labels(options.few)
+            yield "table 1", "table 1, cifar10", lambda: cifar(options.cifar)
+    for seed in range(min(3, options.seeds)):
+        for name in GUIDELINES:
+            yield "guidelines", f"guidelines, {name}, {seed}", lambda name=name, seed=seed: guideline(name, seed)
+    yield "ladder", "ladder, milliseconds", milliseconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", metavar="PART", help="figures, ladder, guidelines, 'table 1', 2 or 3")
+    parser.add_argument("--seeds", type=int, default=5, help="of the ladder; the guidelines take three at most")
+    parser.add_argument("--cifar", default="cifar10", metavar="FOLDER", help="CIFAR-10 as JPEG files")
+    parser.add_argument("--few", default="mnist", choices=("mnist", "svhn"), help="table 2's data")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    record = json.loads(FILE.read_text()) if FILE.exists() else {"machine": machine(torch.device("cpu")), "runs": {}}
+    for part, name, make in jobs(options):
+        if name in record["runs"] or (options.only and part not in options.only):
+            continue
+        start = time.process_time()
+        found = make()
+        record["runs"][name] = found | {"seconds": round(time.process_time() - start, 1)}
+        FILE.write_text(json.dumps(record, indent=1) + "\n")
+        print(name, record["runs"][name], file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
