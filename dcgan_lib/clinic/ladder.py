@@ -46,14 +46,14 @@ HINGE = "F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()"
 R1 = "penalty(real_logits, real, GAMMA)"
 LADDER: dict[str, tuple[Change, ...]] = {
     "DCGAN": (
-        ("generator.parameters(), lr=0.002, betas=(0.3", "generator.parameters(), lr=0.001, betas=(0.5"),
-        ("discriminator.parameters(), lr=0.001, betas=(0.3", "discriminator.parameters(), lr=0.001, betas=(0.5"),
+        ("generator.parameters(), lr=0.002, betas=(0.3", "generator.parameters(), lr=0.002, betas=(0.5"),
+        ("discriminator.parameters(), lr=0.001, betas=(0.3", "discriminator.parameters(), lr=0.002, betas=(0.5"),
     ),
     "+ averaging": (
         ("    for step in", "    average = copy.deepcopy(generator)\n\n    for step in"),
         ("        yield", "        update_average(average, generator, 0.99, step)\n        yield"),
     ),
-    "+ two time scales": (("generator.parameters(), lr=0.001", "generator.parameters(), lr=0.002"),),
+    "+ two time scales": (("discriminator.parameters(), lr=0.002", "discriminator.parameters(), lr=0.001"),),
     "spectral norm for D's batch norm": (("Discriminator(16, 3, 32)", "spectral(Discriminator(16, 3, 32))"),),
     "hinge loss": ((D_LOSS, HINGE), (G_LOSS, "-new_logits.mean()")),
     "R1 for spectral norm": (

@@ -74,9 +74,7 @@ def changed(loop: Loop, *changes: tuple[str, str], **names: Any) -> Loop:
     source = inspect.getsource(loop)
     for old, new in changes:
         count = source.count(old)
-        require(
-            count == 1, f"{old!r} occurs {count} times in {loop.__name__}, not once: give more or less of its line."
-        )
+        require(count == 1, f"{old!r} occurs {count} times in {loop.__name__}, not once: give more or less of its line.")
         source = source.replace(old, new)
     file = f"<{loop.__name__}, changed {next(_numbers)}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file  # for inspect and for tracebacks
