@@ -44,8 +44,8 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
 def relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The discriminator's relativistic loss, -log sigmoid(D(x) - D(G(z))), averaged over pairs.
 
-    Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2. A pair is a real image and the fake in the same place of the batch. With the arguments exchanged it is the
-    generator's loss.
+    Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2. A pair is a real image and the fake in the same place of
+    the batch. With the arguments exchanged it is the generator's loss.
     """
     return softplus(fake_logits - real_logits).mean()
 

@@ -178,6 +178,6 @@ EXERCISES = [
             "logits, so the gradient of the sum holds each image's own.",
             "`gamma / 2 * gradient.square().flatten(1).sum(1).mean()`.",
         ),
-        "batch norm in D, which ties the images of a batch together, so that the gradient of the sum is no image's own.",
+        "batch norm in D, which ties a batch together, so that the gradient of the sum is no image's own.",
     ),
 ]

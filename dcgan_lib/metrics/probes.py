@@ -1,9 +1,10 @@
-"""Witnesses for what a network has learned: where a unit looks, what it tells apart, how a face is tilted, what repeats.
+"""Witnesses for what a network has learned: where a unit looks, what it tells apart, which way a face leans.
 
 Used in notebooks/10_paper.ipynb.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +27,12 @@ def last_conv(discriminator: nn.Module, images: Tensor, guided: bool = False) ->
     for layer in discriminator.layers[:-1]:
         x = layer(x)
         if guided and isinstance(layer, nn.LeakyReLU):
-            x.register_hook(lambda gradient, on=x.detach() > 0: gradient.clamp(min=0) * on)
+            x.register_hook(partial(_positive, on=x.detach() > 0))
     return x
+
+
+def _positive(gradient: Tensor, on: Tensor) -> Tensor:
+    return gradient.clamp(min=0) * on
 
 
 def guided_gradient(discriminator: nn.Module, image: Tensor, unit: int) -> Tensor:
