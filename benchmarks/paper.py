@@ -5,11 +5,11 @@
 
 Writes paper.json beside this file after every run, and assets/paper_d.safetensors; a run that is there already is not
 made again. MNIST and CIFAR-10 are looked for below DCGAN_DATA, in torchvision's layout; `--cifar FOLDER` takes a folder
-with train/CLASS/*.jpg and test/CLASS/*.jpg instead, `--few svhn` makes table 2 on SVHN. Takes three quarters of an hour
-on one core.
+with train/CLASS/*.jpg and test/CLASS/*.jpg instead, `--few svhn` makes table 2 on SVHN. Takes an hour on one core.
 """
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.optim import Adam
@@ -28,7 +29,7 @@ from torchvision import datasets
 
 from benchmarks.tables import machine
 from dcgan_lib.checkpoint import load_generator
-from dcgan_lib.clinic.ladder import GUIDELINES, break_guideline, ladder
+from dcgan_lib.clinic.ladder import GUIDELINES, LADDER, break_guideline, ladder
 from dcgan_lib.clinic.loop import Loop, changed, play
 from dcgan_lib.data import ImageDataset, denormalize, load_images, normalize
 from dcgan_lib.metrics import (
@@ -44,8 +45,9 @@ from dcgan_lib.metrics import (
 from dcgan_lib.networks import Discriminator
 from dcgan_lib.sampling import sample, sample_latents
 from dcgan_lib.speed.timing import compare
+from dcgan_lib.training import update_average
 from dcgan_lib.utils.environment import data_root
-from dcgan_lib.utils.errors import require
+from dcgan_lib.utils.errors import InputError
 from dcgan_lib.utils.rng import rng
 
 FILE = Path(__file__).with_suffix(".json")
@@ -93,7 +95,7 @@ def rung(name: str, seed: int, steps: int = STEPS, **options: float) -> dict[str
 
 def guideline(name: str, seed: int, steps: int = GUIDELINE_STEPS) -> dict[str, Any]:
     last = after(break_guideline(name), _faces()[0], seed, steps)
-    variety = torch.pdist(sample(last.generator, last.z[:32].repeat(1, 1)).flatten(1)).mean().item()
+    variety = torch.pdist(sample(last.generator, last.z).flatten(1)).mean().item()
     return judge(last.generator, seed) | {"variety": round(variety, 2)}
 
 
@@ -120,8 +122,9 @@ def labelled(name: str, part: str) -> Labelled:
     try:
         data = kind(data_root(), **({"split": part} if name == "svhn" else {"train": part == "train"}))
     except RuntimeError as error:
-        hint = " or give a folder of CIFAR-10's pictures by --cifar" if name == "cifar10" else ""
-        require(False, f"{name} is not below DCGAN_DATA ({error}): fetch it with torchvision's download=True{hint}.")
+        hint = ", or give a folder of its pictures by --cifar" if name == "cifar10" else ""
+        advice = f"fetch it with torchvision (torchvision.datasets.{kind.__name__}, download=True){hint}."
+        raise InputError(f"{name} is not below {data_root()}: {advice}") from error
     if name == "mnist":
         return pad(data.data[:, None], (2, 2, 2, 2)), data.targets
     images = torch.from_numpy(data.data)
@@ -248,15 +251,8 @@ def digits() -> dict[str, Any]:
     """Table 3: a small generator for each digit, whose samples are all that a nearest neighbour classifier knows."""
     (images, labels), (unseen, truth) = labelled("mnist", "train"), labelled("mnist", "test")
     unseen, truth = unseen[::2], truth[::2]
-    average = (
-        ("    for step in", "    average = copy.deepcopy(generator)\n\n    for step in"),
-        ("        yield", "        update_average(average, generator, 0.99, step)\n        yield"),
-    )
-    import copy
-
-    from dcgan_lib.training import update_average
-
-    loop = changed(play, *sizes(1, 24, 16, 32), *average, copy=copy, update_average=update_average)
+    names = {"copy": copy, "update_average": update_average}
+    loop = changed(play, *sizes(1, 24, 16, 32), *LADDER["+ averaging"], **names)
     real, fake = [], []
     for k in range(10):
         mine = images[labels == k]
@@ -280,8 +276,6 @@ def digits() -> dict[str, Any]:
 
 def face_d() -> dict[str, Any]:
     """Figure 5's discriminator, in half precision."""
-    from safetensors.torch import save_file
-
     last = after(changed(play, *sizes(3, 24, 24, 32)), _faces()[0], 0, 600)
     save_file(
         {name: t.half() if t.is_floating_point() else t for name, t in last.discriminator.state_dict().items()}, D_FILE
@@ -350,7 +344,11 @@ def main() -> None:
         if name in record["runs"] or (options.only and part not in options.only):
             continue
         start = time.process_time()
-        found = make()
+        try:
+            found = make()
+        except InputError as error:  # a data set is missing: the others go on
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            continue
         record["runs"][name] = found | {"seconds": round(time.process_time() - start, 1)}
         FILE.write_text(json.dumps(record, indent=1) + "\n")
         print(name, record["runs"][name], file=sys.stderr, flush=True)
