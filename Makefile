@@ -17,7 +17,7 @@ LAB_FLAGS = --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url
   $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-colab test-browser train bench soak fuzz voila outputs check links atlas clinic generators clean remake
+.PHONY: help setup lab test test-colab test-browser train bench soak fuzz voila outputs check links atlas clinic paper generators clean remake
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (three quarter
 
 clinic: $(STAMP) ## record the sick runs of notebook 09 again (an hour and a half on one core)
 	$(VENV_PYTHON) -m benchmarks.clinic
+
+paper: $(STAMP) ## measure the paper's tables for notebook 10 again (an hour on one core; MNIST and CIFAR-10 below DCGAN_DATA)
+	$(VENV_PYTHON) -m benchmarks.paper $(PAPER_ARGS)
 
 soak: $(STAMP) ## kill runs, fuzz each loader for a minute, let the live lab train for an hour (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
 	$(VENV_PYTHON) benchmarks/soak.py --hours $(HOURS) --kills $(KILLS) --fuzz-seconds $(FUZZ_SECONDS)

@@ -1,11 +1,11 @@
 """What each player makes small, from logits.
 
-Taught in notebooks/06_loss.ipynb.
+Taught in notebooks 06 and 10 (`gradient_penalty`, `relativistic_loss`).
 """
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 
 def real_loss(logits: Tensor, label: float = 1.0) -> Tensor:
@@ -39,3 +39,25 @@ def generator_loss(fake_logits: Tensor) -> Tensor:
     knows nothing it is ln 2 = 0.693.
     """
     return real_loss(fake_logits)
+
+
+def relativistic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The discriminator's relativistic loss, -log sigmoid(D(x) - D(G(z))), averaged over pairs.
+
+    Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2. A pair is a real image and the fake in the same place of
+    the batch. With the arguments exchanged it is the generator's loss.
+    """
+    return softplus(fake_logits - real_logits).mean()
+
+
+def gradient_penalty(logits: Tensor, images: Tensor, gamma: float) -> Tensor:
+    """gamma / 2 times the squared length of each image's gradient, averaged over the batch (Mescheder et al. 2018).
+
+    R1 where the images are real, R2 where they are fakes.
+
+    Args:
+        logits: the discriminator's, (N,), of these images.
+        images: (N, C, H, W), with requires_grad.
+    """
+    (gradients,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gamma / 2 * gradients.square().flatten(1).sum(1).mean()

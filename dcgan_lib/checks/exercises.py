@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 
-from dcgan_lib.checks import arrays, hunt, losses, networks, progress, results, steps
+from dcgan_lib.checks import arrays, hunt, losses, networks, paper, progress, results, steps
 from dcgan_lib.checks.report import Exercise, Fault, Report, show
 from dcgan_lib.utils.errors import require
 
 EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for part in (arrays, hunt, losses, networks, results, steps) for exercise in part.EXERCISES
+    exercise.name: exercise
+    for part in (arrays, hunt, losses, networks, paper, results, steps)
+    for exercise in part.EXERCISES
 }
 
 

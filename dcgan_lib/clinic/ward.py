@@ -39,7 +39,7 @@ class Record(NamedTuple):
     """Eight images of the same z after 100 steps, then after 250, then after 500: uint8 (24, 3, 32, 32)."""
     signs: dict[str, float]
     verdict: str
-    """What the live lab said of it at the end, a key of `lab.verdict.VERDICTS`."""
+    """What the live lab said of it at the end, a key of `metrics.verdict.VERDICTS`."""
 
 
 def load_records() -> list[Record]:

@@ -820,3 +820,80 @@ RIGHT += [
     ("08.nearest", lambda a, b: torch.stack([((b - x) ** 2).sum((1, 2, 3)).argmin() for x in a])),
     ("08.nearest", lambda a, b: [min(range(len(b)), key=lambda j: torch.dist(x, b[j])) for x in a]),
 ]
+
+# 10.relativistic, 10.r1
+
+for words, f in {
+    "exchanged": lambda r, f: F.softplus(r - f).mean(),
+    "sum over the batch": lambda r, f: F.softplus(f - r).sum(),
+    "paired with every": lambda r, f: F.softplus(f.view(1, -1) - r.view(-1, 1)).mean(),
+    "mean difference": lambda r, f: F.softplus(-(r - f).mean()),
+    "ordinary loss of D, which": lambda r, f: bce(r, 1.0) + bce(f, 0.0),
+    "halved": lambda r, f: (bce(r, 1.0) + bce(f, 0.0)) / 2,
+    "relativistic average": lambda r, f: bce(r - f.mean(), 1.0) + bce(f - r.mean(), 0.0),
+    "without its minus": lambda r, f: F.logsigmoid(r - f).mean(),
+    "Wasserstein": lambda r, f: f.mean() - r.mean(),
+    "hinge": lambda r, f: F.relu(1 - r + f).mean(),
+    "probabilities without": lambda r, f: 1 - torch.sigmoid(r - f).mean(),
+    "comes after the difference": lambda r, f: -torch.log(torch.sigmoid(r.sigmoid() - f.sigmoid())).mean(),
+    "overflows": lambda r, f: -torch.log(torch.sigmoid(r - f)).mean(),
+    "overflows ": lambda r, f: torch.log(1 + torch.exp(f - r)).mean(),
+    "`.item()`": lambda r, f: F.softplus(f - r).mean().item(),
+    "`detach`": lambda r, f: F.softplus(f.detach() - r).mean(),
+    "least squares": lambda r, f: ((r - f - 1) ** 2).mean(),
+}.items():
+    wrong("10.relativistic", words.strip())(f)
+
+RIGHT += [
+    ("10.relativistic", lambda r, f: F.softplus(f - r).mean()),
+    ("10.relativistic", lambda r, f: bce(r - f, 1.0)),
+    ("10.relativistic", lambda r, f: -F.logsigmoid(r - f).mean()),
+    ("10.relativistic", lambda r, f: sum(torch.logaddexp(0 * a, b - a) for a, b in zip(r, f, strict=True)) / len(r)),
+]
+
+
+def slope(logits, images, **options):
+    return torch.autograd.grad(logits.sum(), images, create_graph=True, **options)[0]
+
+
+for words, f in {
+    "not squared": lambda d, x, g: g / 2 * slope(d, x).flatten(1).norm(dim=1).mean(),
+    "sum over the batch": lambda d, x, g: g / 2 * slope(d, x).square().sum(),
+    "without the factor 1/2": lambda d, x, g: g * slope(d, x).square().sum((1, 2, 3)).mean(),
+    "without gamma": lambda d, x, g: 0.5 * slope(d, x).square().sum((1, 2, 3)).mean(),
+    "gamma squared": lambda d, x, g: g * g / 2 * slope(d, x).square().sum((1, 2, 3)).mean(),
+    "WGAN-GP": lambda d, x, g: g * ((slope(d, x).flatten(1).norm(dim=1) - 1) ** 2).mean(),
+    "mean length": lambda d, x, g: g / 2 * slope(d, x).flatten(1).norm(dim=1).mean() ** 2,
+    "mean over the pixels": lambda d, x, g: g / 2 * slope(d, x).pow(2).mean(),
+    "logits' mean": lambda d, x, g: (
+        g / 2 * torch.autograd.grad(d.mean(), x, create_graph=True)[0].pow(2).sum((1, 2, 3)).mean()
+    ),
+    "absolute": lambda d, x, g: g / 2 * slope(d, x).abs().sum((1, 2, 3)).mean(),
+    "squared sum": lambda d, x, g: g / 2 * (slope(d, x).sum((1, 2, 3)) ** 2).mean(),
+    "mean gradient": lambda d, x, g: g / 2 * slope(d, x).mean(0).pow(2).sum(),
+    "logits squared": lambda d, x, g: g / 2 * d.square().mean(),
+    "loss for real images": lambda d, x, g: g / 2 * slope(F.softplus(-d), x).square().sum((1, 2, 3)).mean(),
+    "D's probability": lambda d, x, g: g / 2 * slope(d.sigmoid(), x).square().sum((1, 2, 3)).mean(),
+    "minus": lambda d, x, g: -g / 2 * slope(d, x).square().sum((1, 2, 3)).mean(),
+    "create_graph": lambda d, x, g: (
+        g / 2 * torch.autograd.grad(d.sum(), x, retain_graph=True)[0].square().sum((1, 2, 3)).mean()
+    ),
+    "create_graph ": lambda d, x, g: g / 2 * slope(d, x).detach().square().sum((1, 2, 3)).mean(),
+    "partly cut off": lambda d, x, g: g / 2 * (slope(d, x) * slope(d, x).detach()).sum((1, 2, 3)).mean(),
+}.items():
+    wrong("10.r1", words.strip())(f)
+
+
+@right("10.r1")
+def _(logits, images, gamma):
+    gradient = torch.autograd.grad(logits, images, torch.ones_like(logits), create_graph=True)[0]
+    return gamma * 0.5 * gradient.flatten(1).norm(dim=1).square().mean()
+
+
+@right("10.r1")
+def _(logits, images, gamma):
+    squares = [torch.autograd.grad(d, images, create_graph=True)[0].pow(2).sum() for d in logits]
+    return gamma / 2 * sum(squares) / len(squares)
+
+
+RIGHT.append(("10.r1", lambda d, x, g: g / 2 * slope(d, x).square().sum((1, 2, 3)).mean()))
