@@ -25,8 +25,8 @@ from dcgan_lib.clinic.loop import changed
 from dcgan_lib.clinic.signs import Run, follow
 from dcgan_lib.data import denormalize, load_images, normalize
 from dcgan_lib.images import grid
-from dcgan_lib.metrics.verdict import SAMPLE_EVERY, measure_samples, reach_verdict
 from dcgan_lib.metrics import measure
+from dcgan_lib.metrics.verdict import SAMPLE_EVERY, measure_samples, reach_verdict
 from dcgan_lib.sampling import sample
 
 FILE = Path(__file__).parent.parent / "assets" / "clinic.npz"

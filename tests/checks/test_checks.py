@@ -11,7 +11,6 @@ from dcgan_lib.checks.exercises import EXERCISES
 from dcgan_lib.utils.errors import InputError
 from tests.checks.answers import RIGHT, WRONG
 
-
 ANSWERED = sorted(set(EXERCISES) - {"09.hunt"})
 """Those whose answer is code; for the hunt see tests/clinic/test_hunt.py."""
 
