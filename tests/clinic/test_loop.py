@@ -10,7 +10,16 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim import Adam
 
 from dcgan_lib.clinic import changed, play, show_change
-from dcgan_lib.clinic.cases import CASES, MEDICINES, MinibatchStd, gradient_penalty, loop_with, with_spectral_norm
+from dcgan_lib.clinic.cases import (
+    CASES,
+    MEDICINES,
+    NAMES,
+    SICK,
+    MinibatchStd,
+    gradient_penalty,
+    loop_with,
+    with_spectral_norm,
+)
 from dcgan_lib.data import ImageDataset, load_images
 from dcgan_lib.networks import Discriminator, Generator
 from dcgan_lib.training import train_step
@@ -60,9 +69,11 @@ def test_two_runs_do_not_disturb_each_other(data: ImageDataset) -> None:
 @pytest.mark.parametrize("name", [*CASES, *(f"medicine {name}" for name in MEDICINES)])
 def test_every_change_is_one(name: str, data: ImageDataset) -> None:
     """It runs, and unless it is none it ends with other weights, or, where it only averages, with an average."""
-    medicine = name.removeprefix("medicine ")
-    changes = MEDICINES[medicine] if name.startswith("medicine") else CASES[name].changes
-    seen, healthy = steps(loop_with(*changes), data), steps(play, data)
+    medicine, loop = name.removeprefix("medicine "), play
+    changes = CASES[medicine].changes if medicine in CASES else MEDICINES[medicine]
+    if name.startswith("medicine"):
+        loop = loop_with(*CASES[SICK].changes)
+    seen, healthy = steps(changed(loop, *changes, **NAMES) if changes else loop, data), steps(loop, data)
     after, before = (weights(s.generator, s.discriminator) for s in (seen, healthy))
     same = before.shape == after.shape and torch.equal(before, after)
     assert same == (not changes or medicine == "averaging")
