@@ -87,8 +87,8 @@ def judge(generator: nn.Module, seed: int) -> dict[str, Any]:
     return {"fid": round(fid(features, seen), 2), "covered": covered}
 
 
-def rung(name: str, seed: int, steps: int = STEPS, **options: float) -> dict[str, Any]:
-    last = after(ladder(**options)[name], _faces()[0], seed, steps)
+def rung(name: str, seed: int, steps: int = STEPS) -> dict[str, Any]:
+    last = after(ladder()[name], _faces()[0], seed, steps)
     found = {"averaged": judge(last.average, seed)} if hasattr(last, "average") else {}
     return {"raw": judge(last.generator, seed)} | found
 

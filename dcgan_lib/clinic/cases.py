@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from dcgan_lib.clinic.loop import Loop, changed, play
+from dcgan_lib.clinic.ladder import LADDER, spectral, unnormalised
+from dcgan_lib.clinic.loop import Change, Loop, changed, play
 from dcgan_lib.data import ImageDataset
+from dcgan_lib.losses import gradient_penalty
 from dcgan_lib.training import update_average
 
-Change = tuple[str, str]
-NETWORKS = "generator, discriminator = Generator(100, 24, 3, 32), Discriminator(16, 3, 32)\n"
+G, D = "Generator(100, 24, 3, 32)", "Discriminator(16, 3, 32)"
+NETWORKS = f"generator, discriminator = {G}, {D}\n"
 REAL, Z = "real = data.batch(32, seed, step)", "torch.randn(32, 100, generator=dice)"
 D_LOGITS = "        real_logits = discriminator(real)\n        fake_logits = discriminator(fake.detach())\n"
 D_TURN = f"""        d_optimizer.zero_grad()
@@ -25,13 +26,6 @@ D_TURN = f"""        d_optimizer.zero_grad()
         d_loss.backward()
         d_optimizer.step()
 """
-
-
-def without_batch_norm(*networks: nn.Module) -> tuple[nn.Module, ...]:
-    """The same networks, less their batch norm."""
-    for network in networks:
-        network.layers = nn.Sequential(*(layer for layer in network.layers if not isinstance(layer, nn.BatchNorm2d)))
-    return networks
 
 
 def batch_norm_everywhere(generator: nn.Module, discriminator: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -64,16 +58,6 @@ def first_images(data: ImageDataset, count: int) -> ImageDataset:
     return ImageDataset(f"the first {count} of {data.name}", data.images[:count])
 
 
-def with_spectral_norm(generator: nn.Module, discriminator: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """D with spectral norm in each convolution, in place of batch norm (Miyato et al. 2018)."""
-    without_batch_norm(discriminator)
-    for layer in discriminator.layers:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.orthogonal_(layer.weight)
-            spectral_norm(layer)
-    return generator, discriminator
-
-
 class MinibatchStd(nn.Module):
     """One channel more: how much the images of the batch differ, one number for all (Karras et al. 2018, section 3)."""
 
@@ -92,17 +76,11 @@ def with_minibatch_std(generator: nn.Module, discriminator: nn.Module) -> tuple[
     return generator, discriminator
 
 
-def gradient_penalty(logits: Tensor, images: Tensor, gamma: float) -> Tensor:
-    """R1: gamma / 2 times the squared length of D's gradient at real images, averaged (Mescheder et al., 2018)."""
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gamma / 2 * gradient.square().flatten(1).sum(1).mean()
-
-
 NAMES = {"copy": copy} | {
     function.__name__: function
     for function in (
-        without_batch_norm, batch_norm_everywhere, scale_near_zero, uneven_kernels, first_images, with_spectral_norm,
-        with_minibatch_std, gradient_penalty, update_average,
+        batch_norm_everywhere, scale_near_zero, uneven_kernels, first_images, with_minibatch_std, unnormalised,
+        spectral, gradient_penalty, update_average,
     )
 }  # fmt: skip
 """What the changed lines may call."""
@@ -147,7 +125,7 @@ CASES = {
     "batches of 4": Case("data", ((REAL, REAL.replace("32", "4")), (Z, Z.replace("32", "4")))),
     "images in [0, 1]": Case("data", ((REAL, f"{REAL} / 2 + 0.5"),)),
     "fifty images": Case("data", (("    dice", "    data = first_images(data, 50)\n    dice"),)),
-    "sigmoid twice": Case("losses", (("Discriminator(16, 3, 32)", "Discriminator(16, 3, 32, sigmoid=True)"),)),
+    "sigmoid twice": Case("losses", ((D, "Discriminator(16, 3, 32, sigmoid=True)"),)),
     "fake labels of 0.3": Case("losses", (("bce(fake_logits, 0.0)", "bce(fake_logits, 0.3)"),)),
     "saturating loss": Case("losses", (SATURATING,)),
     "saturating loss, five turns for D": Case("losses", (SATURATING, turns(5))),
@@ -172,7 +150,7 @@ CASES = {
             ),
         ),
     ),
-    "no batch norm": Case("batch norm", (networks("without_batch_norm"),)),
+    "no batch norm": Case("batch norm", ((G, f"unnormalised({G})"), (D, f"unnormalised({D})"))),
     "batch norm everywhere": Case("batch norm", (networks("batch_norm_everywhere"),)),
     "scale near zero": Case("batch norm", (networks("scale_near_zero"),)),
     "uneven kernels": Case("nothing is wrong", (networks("uneven_kernels"),)),
@@ -211,15 +189,12 @@ MEDICINES: dict[str, tuple[Change, ...]] = {
         (f"discriminator({images})", NOISY.format(images)) for images in ("real", "fake.detach()", "fake")
     ),
     "two time scales": rates(0.0005, 0.002),
-    "spectral norm": (networks("with_spectral_norm"),),
+    "spectral norm": ((D, f"spectral({D})"),),
     "R1": (
         ("discriminator(real)", "discriminator(real.requires_grad_())"),
         ("d_loss.backward()", "(d_loss + gradient_penalty(real_logits, real, 1.0)).backward()"),
     ),
-    "averaging": (
-        ("    dice", "    average = copy.deepcopy(generator)\n    dice"),
-        ("        yield", "        update_average(average, generator, 0.99, step)\n        yield"),
-    ),
+    "averaging": LADDER["+ averaging"],
     "minibatch std": (networks("with_minibatch_std"),),
     "its cure, beta1 of 0.3": tuple((new, old) for old, new in CASES[SICK].changes),
 }  # fmt: skip

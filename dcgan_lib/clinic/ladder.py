@@ -9,12 +9,11 @@ from collections.abc import Callable
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dcgan_lib.clinic.loop import Loop, changed, play
+from dcgan_lib.clinic.loop import Change, Loop, changed, play
 from dcgan_lib.losses import gradient_penalty, relativistic_loss
 from dcgan_lib.networks import init_weights
 from dcgan_lib.training import update_average
 
-Change = tuple[str, str]
 Rewrite = Callable[[nn.Module], list[nn.Module]]
 """From one layer to the layers that stand in its place."""
 
@@ -70,10 +69,10 @@ LADDER: dict[str, tuple[Change, ...]] = {
 """For each rung what differs from the rung before, the first from `play`."""
 
 
-def ladder(gamma: float = GAMMA) -> dict[str, Loop]:
+def ladder() -> dict[str, Loop]:
     """The loops, each a change of the one before; all but the first have an averaged generator, `average`."""
     names = {"copy": copy, "update_average": update_average, "spectral": spectral, "unnormalised": unnormalised}
-    names |= {"penalty": gradient_penalty, "relativistic": relativistic_loss, "GAMMA": gamma}
+    names |= {"penalty": gradient_penalty, "relativistic": relativistic_loss, "GAMMA": GAMMA}
     loops, loop = {}, play
     for name, changes in LADDER.items():
         loops[name] = loop = changed(loop, *changes, **names)

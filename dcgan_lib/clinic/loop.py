@@ -22,6 +22,8 @@ from dcgan_lib.data import ImageDataset
 from dcgan_lib.networks import Discriminator, Generator
 from dcgan_lib.utils.errors import require
 
+Change = tuple[str, str]
+"""Old text and new text."""
 Loop = Callable[[ImageDataset, int], Iterator[SimpleNamespace]]
 MARKS = {"-": "rgba(214, 69, 69, 0.25)", "+": "rgba(46, 139, 87, 0.25)"}
 _numbers = itertools.count(1)
@@ -60,7 +62,7 @@ def play(data: ImageDataset, seed: int) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(**locals())
 
 
-def changed(loop: Loop, *changes: tuple[str, str], **names: Any) -> Loop:
+def changed(loop: Loop, *changes: Change, **names: Any) -> Loop:
     """The same function with some of its text changed.
 
     Args:

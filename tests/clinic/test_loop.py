@@ -10,16 +10,7 @@ from torch.nn.utils import parameters_to_vector
 from torch.optim import Adam
 
 from dcgan_lib.clinic import changed, play, show_change
-from dcgan_lib.clinic.cases import (
-    CASES,
-    MEDICINES,
-    NAMES,
-    SICK,
-    MinibatchStd,
-    gradient_penalty,
-    loop_with,
-    with_spectral_norm,
-)
+from dcgan_lib.clinic.cases import CASES, MEDICINES, NAMES, SICK, MinibatchStd, loop_with
 from dcgan_lib.data import ImageDataset, load_images
 from dcgan_lib.networks import Discriminator, Generator
 from dcgan_lib.training import train_step
@@ -99,23 +90,6 @@ def test_show_change(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "-    generator, discriminator = Generator(100, 24, 3, 32), Discriminator(16, 3, 32)" in shown
     assert "+    generator, discriminator = Generator(100, 24, 3, 32), Discriminator(16, 3, 32, sigmoid=True)" in shown
-
-
-def test_gradient_penalty_of_a_plane() -> None:
-    """Of a linear discriminator it is gamma / 2 times the squared length of its weights, at any image."""
-    weight, images = torch.randn(12), torch.randn(5, 3, 2, 2, requires_grad=True)
-    logits = images.flatten(1) @ weight
-    torch.testing.assert_close(gradient_penalty(logits, images, 3.0), 1.5 * weight.square().sum())
-
-
-def test_spectral_norm() -> None:
-    _, discriminator = with_spectral_norm(Generator(100, 8, 3, 32), Discriminator(8, 3, 32))
-    for _ in range(30):  # it follows the largest singular value by one power iteration a pass
-        discriminator(torch.randn(4, 3, 32, 32))
-    for layer in discriminator.layers:
-        assert not isinstance(layer, nn.BatchNorm2d)
-        if isinstance(layer, nn.Conv2d):
-            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
 
 
 def test_minibatch_std() -> None:

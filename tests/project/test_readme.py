@@ -1,11 +1,13 @@
 """README's code does what the sentences around it say."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.usefixtures("cache")
@@ -21,3 +23,9 @@ def test_a_run_in_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {"d_loss", "g_loss", "d_x", "d_gz_before"} <= set(board.Tags()["scalars"])
     assert [event.step for event in board.Scalars("d_loss")] == [25, 50]
     assert [event.step for event in board.Images("samples")] == [25, 50]
+
+
+def test_the_lines_that_run_an_export_are_the_same_in_notebook_08() -> None:
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "InferenceSession" in block)
+    notebook = json.loads((ROOT / "notebooks" / "08_results.ipynb").read_text("utf-8"))
+    assert any(code in "".join(cell["source"]) for cell in notebook["cells"])
