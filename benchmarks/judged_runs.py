@@ -3,7 +3,7 @@
     python -m benchmarks.judged_runs            # half an hour on one core
     python -m benchmarks.judged_runs --advice   # a quarter of an hour
 
-The first command writes judged_runs.npz into tests/metrics: for each setting and seed the history, the statistics that
+The first command writes judged_runs.npz into assets: for each setting and seed the history, the statistics that
 a verdict sees, and what the pictures were worth on the way. The second one goes on with the runs that no threshold was
 chosen on, once as they are and once with the verdict's advice taken, and adds what that was worth.
 """
@@ -26,7 +26,7 @@ from dcgan_lib.metrics import measure
 from dcgan_lib.sampling import sample_latents
 from dcgan_lib.trainer import Trainer
 
-FILE = Path(__file__).parent.parent / "tests" / "metrics" / "judged_runs.npz"
+FILE = Path(__file__).parent.parent / "assets" / "judged_runs.npz"
 MEASURED_AT = (300, 600)
 SAMPLES = 2_000
 SETTINGS: list[dict[str, Any]] = [

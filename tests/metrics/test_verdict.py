@@ -19,7 +19,7 @@ from dcgan_lib.metrics.verdict import (
     reach_verdict,
 )
 
-RUNS = np.load(Path(__file__).parent / "judged_runs.npz")
+RUNS = np.load(Path(__file__).parents[2] / "assets" / "judged_runs.npz")
 NAMES = sorted({name.partition("|")[0] for name in RUNS})
 FINE, BAD = 1.5, 4.0
 """A run's FID over the best one of the same data, seed and step: fine up to the first, and bad above the second."""
