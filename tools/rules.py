@@ -52,8 +52,8 @@ def read(path: Path) -> dict:
 
 
 def source_hash(notebook: dict, root: Path = ROOT) -> str:
-    """Changes with the cells' sources, kinds and tags, and not with the repository that the links name."""
-    parts = [[cell["cell_type"], cell["source"], cell["metadata"].get("tags", [])] for cell in notebook["cells"]]
+    """Changes with the code and its tags, and neither with the text nor with the repository that the links name."""
+    parts = [[cell["source"], cell["metadata"].get("tags", [])] for _, cell in code_cells(notebook)]
     text = rename(json.dumps(parts, ensure_ascii=False), current(root), PLACEHOLDER)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "--out": "outf outdir output savedir resultsdir name", "--n": "num nsamples numsamples", "--seed": "manualseed",
     "--run": "checkpoint ckpt weights model network", "--init-from": "pretrained transfer finetune netg netd",
     "--resume": "continuetrain loadmodel", "--precision bfloat16": "amp fp16", "not needed": "workers numworkers",
+    "--d-steps": "ncritic diters",
 }  # fmt: skip  # what other programs call our options, in small letters without - and _
 
 

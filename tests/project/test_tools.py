@@ -163,9 +163,11 @@ def test_broken_lesson(tree: Path, change, what: str) -> None:
 
 
 @pytest.mark.parametrize("change", [{"source": "y"}, {"cell_type": "markdown"}, {"metadata": {"tags": ["nbval-skip"]}}])
-def test_hash_changes_with_the_cells(tree: Path, change: dict) -> None:
+def test_hash_changes_with_the_code(tree: Path, change: dict) -> None:
     cell = {"source": "x", "cell_type": "code", "metadata": {"tags": []}}
     assert rules.source_hash({"cells": [cell]}, tree) != rules.source_hash({"cells": [cell | change]}, tree)
+    text = cell | {"cell_type": "markdown"}
+    assert rules.source_hash({"cells": [cell]}, tree) == rules.source_hash({"cells": [text, cell]}, tree)
 
 
 @pytest.mark.parametrize("change", [{"metadata": {"execution": {}}}, {"execution_count": 7}, {"id": "abc"}, {}])
