@@ -159,6 +159,8 @@ def show_cell(page: Page, selector: str) -> None:
     }""", selector)  # fmt: skip
     page.wait_for_selector(selector)
     time.sleep(1)
+    stills = page.locator(".dcgan-still")  # for a notebook that is opened again; beside a live widget they are doubles
+    assert not any(stills.nth(i).is_visible() for i in range(stills.count())), "a still is visible beside its widget"
 
 
 def use_lab(page: Page, name: str) -> dict:

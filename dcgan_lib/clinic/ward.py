@@ -24,7 +24,7 @@ from dcgan_lib.images import grid, side_by_side
 from dcgan_lib.utils.environment import headless
 from dcgan_lib.utils.errors import require
 from dcgan_lib.utils.rng import rng
-from dcgan_lib.viz import named, plot_history, show_picture, to_image, to_png
+from dcgan_lib.viz import HIDE_STILL, named, plot_history, show_picture, still, to_image, to_png
 
 RECORDS = Path(__file__).parents[2] / "assets" / "clinic.npz"
 
@@ -131,8 +131,8 @@ class Ward:
 
     def show(self) -> None:
         """The ward as a widget; headless a still of the first patient."""
+        text = "Patient 1: images of the same eight z after 100, 250 and 500 steps, and the curves of both players."
         if headless():
-            text = "Patient 1: images of the same eight z after 100, 250 and 500 steps, and the curves of both players."
             show_picture(self.picture(1), text)
             return
         self._picture = named("patient", widgets.Image(layout={"max_width": "100%", "object_fit": "contain"}))
@@ -145,7 +145,8 @@ class Ward:
         self._turn()
         row = widgets.HBox([named("number", self._patient), named("diagnosis", self._choice), button])
         row.layout.flex_flow = "row wrap"
-        display(widgets.VBox([row, self._words, self._score, self._picture]))
+        display(widgets.VBox([row, self._words, self._score, self._picture, widgets.HTML(HIDE_STILL)]))
+        display(still(self.picture(1), text), raw=True)
 
     def _turn(self) -> None:
         self._picture.value, self._words.value = to_png(self.picture(self._patient.value)), ""

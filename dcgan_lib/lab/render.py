@@ -16,20 +16,21 @@ from dcgan_lib.lab.session import CONTROLS, Session, setting
 from dcgan_lib.metrics.verdict import VERDICTS, WINDOW
 from dcgan_lib.trainer import Trainer
 from dcgan_lib.training import Step
-from dcgan_lib.viz import D_COLOUR, G_COLOUR, LiveCurves, to_png
+from dcgan_lib.viz import D_COLOUR, G_COLOUR, HIDE_STILL, LiveCurves, to_png
 
 COLOURS = {"balanced": "#2e9e5b", "early": "#888888", "restless": "#d08700", "slow": "#d08700"}
 RED = "#d64545"  # all other verdicts
 MOST_RUNS = 6  # that are over, beside each other
 COLUMN = {"width": "15em", "margin": "0 1em 0 0"}
-STYLE = f"""<style>
+STYLE = (
+    HIDE_STILL
+    + f"""<style>
 .dcgan-lab {{ max-width: 860px; padding: 4px 2px; }}
 .dcgan-lab .dcgan-controls {{ padding: 10px 4px 4px; border-radius: 10px; background: rgba(128, 128, 128, 0.09); }}
 .dcgan-lab .dcgan-controls > * {{ flex: 1 1 40%; width: auto !important; min-width: 17em; max-width: 32em; }}
 .dcgan-lab .widget-button {{ border-radius: 8px; padding: 0 14px; margin: 4px 8px 4px 0; }}
 .dcgan-lab .dcgan-start {{ min-width: 7em; }}
 .dcgan-lab img {{ border-radius: 6px; }}
-.dcgan-still {{ display: none; }}
 .dcgan-lab .noUi-connect {{ background: {D_COLOUR}; }}
 .dcgan-lab .widget-html-content {{ line-height: 1.45; white-space: normal; }}
 .dcgan-verdict-card {{ border-left: 5px solid; padding: 4px 12px; border-radius: 4px; margin: 4px 0; }}
@@ -40,6 +41,7 @@ STYLE = f"""<style>
 .dcgan-scale-bar i {{ position: absolute; top: -4px; width: 5px; height: 16px; margin-left: -3px; border-radius: 3px;
   background: #222222; border: 1px solid #ffffff; }}
 </style>"""
+)
 STILL_WIDTH, LIVE_WIDTH = 520, 265  # of the samples, about; the browser enlarges the live ones
 
 PARTS = (

@@ -21,7 +21,7 @@ from dcgan_lib.curves import D_COLOUR, G_COLOUR
 from dcgan_lib.images import grid, side_by_side, stacked
 from dcgan_lib.sampling import sample, sample_latents, slerp
 from dcgan_lib.utils.environment import headless
-from dcgan_lib.viz.show import show_picture, still, to_png
+from dcgan_lib.viz.show import HIDE_STILL, show_picture, still, to_png
 
 PARENTS, COLUMNS, STEPS = 24, 6, 9
 LARGE, SMALL = 256, 64  # about so many pixels for the image that is made, and for those beside it
@@ -49,7 +49,7 @@ def explore(
         show_picture(*first)
         return
     picture = named("explored", widgets.Image(value=to_png(first[0]), layout=NATURAL_SIZE))
-    message, hide = widgets.HTML(), widgets.HTML("<style>.dcgan-still { display: none; }</style>")
+    message = widgets.HTML()
 
     def redraw(_change: Any) -> None:
         try:
@@ -62,7 +62,7 @@ def explore(
         control.description = control.description or name.replace("_", " ")
         style_control(name, control)
         control.observe(redraw, "value")
-    display(widgets.VBox([*controls.values(), message, picture, hide]))
+    display(widgets.VBox([*controls.values(), message, picture, widgets.HTML(HIDE_STILL)]))
     display(still(*first), raw=True)
 
 

@@ -73,8 +73,11 @@ def described(picture: Figure | Image.Image | bytes, alt: str) -> tuple[dict[str
     return {kind: base64.b64encode(data).decode(), "text/plain": alt}, {kind: {"alt": alt}}
 
 
+HIDE_STILL = "<style>.dcgan-still { display: none !important; }</style>"  # JupyterLab styles pictures, too
+
+
 def still(picture: Figure | Image.Image, alt: str) -> dict[str, str]:
-    """What a notebook that is opened again shows in place of a widget, whose own style hides it as long as it lives."""
+    """For a notebook that is opened again, in place of a widget, which hides it by `HIDE_STILL` while it lives."""
     source = f"data:image/png;base64,{base64.b64encode(to_png(picture)).decode()}"
     return {"text/html": f"<img class='dcgan-still' alt='{html.escape(alt)}' src='{source}'>", "text/plain": alt}
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import ipywidgets as widgets
 import pytest
 
 from dcgan_lib.clinic.cases import CASES, EXPECTED, MEDICINES, PATIENTS
@@ -55,11 +54,12 @@ def test_ward_counts_first_answers() -> None:
 
 def test_ward_as_a_widget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DCGAN_HEADLESS", raising=False)
-    shown: list[widgets.Widget] = []
-    monkeypatch.setattr("dcgan_lib.clinic.ward.display", shown.append)
+    shown: list = []
+    monkeypatch.setattr("dcgan_lib.clinic.ward.display", lambda thing, **_raw: shown.append(thing))
     ward = Ward(seed=4)
     ward.show()
-    row, words, score, picture = shown[0].children
+    row, words, score, picture, hide = shown[0].children
+    assert ".dcgan-still { display: none !important; }" in hide.value and "dcgan-still" in shown[1]["text/html"]
     number, choice, button = row.children
     first = picture.value
     number.value = 2

@@ -424,7 +424,7 @@ def test_a_still_beside_the_widgets(lab: TrainingLab, shown: list) -> None:
         assert still["text/html"].startswith("<img class='dcgan-still' alt='")
         png = still["text/html"].partition("base64,")[2].partition("'")[0]
         Image.open(io.BytesIO(base64.b64decode(png))).verify()
-    assert any(".dcgan-still { display: none; }" in getattr(widget, "value", "") for widget in styles(lab))
+    assert any(".dcgan-still { display: none !important; }" in getattr(widget, "value", "") for widget in styles(lab))
 
 
 def boxes(shown: list) -> list[widgets.Widget]:

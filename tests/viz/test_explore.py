@@ -64,7 +64,9 @@ def test_explore_draws_again_when_a_value_changes(shown: list, monkeypatch: pyte
     box, still = shown
     assert "<img class='dcgan-still' alt='" in still["text/html"]  # which the widget hides as long as it is there
     assert any(
-        ".dcgan-still { display: none; }" in child.value for child in box.children if type(child) is widgets.HTML
+        ".dcgan-still { display: none !important; }" in child.value
+        for child in box.children
+        if type(child) is widgets.HTML
     )
     size, colour, message, picture, _ = box.children
     assert (size, colour) == tuple(given.values())
