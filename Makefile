@@ -73,7 +73,7 @@ atlas: $(STAMP) ## make the lr x beta1 atlas of notebook 07 again (three quarter
 clinic: $(STAMP) ## record the sick runs of notebook 09 again (an hour and a half on one core)
 	$(VENV_PYTHON) -m benchmarks.clinic
 
-paper: $(STAMP) ## measure the paper's tables for notebook 10 again (an hour on one core; MNIST and CIFAR-10 below DCGAN_DATA)
+paper: $(STAMP) ## measure the paper's tables for notebook 10 again (an hour and a half on one core; MNIST and CIFAR-10 below DCGAN_DATA)
 	$(VENV_PYTHON) -m benchmarks.paper $(PAPER_ARGS)
 
 soak: $(STAMP) ## kill runs, fuzz each loader for a minute, let the live lab train for an hour (HOURS=1 KILLS=50 FUZZ_SECONDS=60)
