@@ -187,7 +187,13 @@ def trained_generators() -> dict[str, Path]:
 
 def _file(run: Path, file: str) -> Path:
     here = (run / file).exists() or file in (CHECKPOINT, GENERATOR)
-    require(here, f"{run} has no {file}: name the folder of a run, and a step that --keep has kept there.")
+    kept = ", ".join(str(int(path.stem.partition("-")[2])) for path in sorted(run.glob("checkpoint-*.safetensors")))
+    advice = (
+        f"it kept steps {kept}, and the last one needs no --step"
+        if kept
+        else "name the folder of a run, and a step that --keep has kept there"
+    )
+    require(here, f"{run} has no {file}: {advice}.")
     if run.is_dir():
         return run / file
     names = trained_generators()

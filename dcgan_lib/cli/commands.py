@@ -54,7 +54,7 @@ def sample(options: Namespace) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
             to_pil_image(image).save(out / f"{number:05d}.png")
-    print(f"{out}: {len(images)} images of the {which} generator")
+    print(f"{out}: {len(images)} image{'s' * (len(images) > 1)} of the {which} generator")
 
 
 def export(options: Namespace) -> None:
@@ -153,6 +153,8 @@ def resume(folder: RunFolder, options: Namespace) -> Trainer:
     words = ", ".join(differences.values())
     require(options.allow_changes or not words, f"{folder.path} has other options ({words}): add --allow-changes.")
     trainer = folder.load(**changes)
+    enough = trainer.steps_done <= trainer.config.steps
+    require(enough, f"{folder.path} has {trainer.steps_done} steps: give --steps as many or more, or leave it out.")
     if distributed.is_first():
         print(f"{folder.path} has {trainer.steps_done} steps of {trainer.config.steps}.")
         if words:
@@ -167,9 +169,11 @@ def run(folder: RunFolder, trainer: Trainer, options: Namespace) -> None:
     first, start = distributed.is_first(), time.perf_counter()
     if first:
         remove_unfinished(cache_root(), idle_seconds=24 * 3600)  # younger ones may be being written
-        folder.tidy(trainer)
+        told = folder.words() if trainer.steps_done == trainer.config.steps else ""
+        if not told:
+            folder.tidy(trainer)
         real, last = normalize(trainer.dataset.images[:512]), trainer.sample(raw=True)
-        samples = [measure_samples(last, None, real)._replace(change=1.0)]  # how fast they changed, nobody knows
+        samples = [measure_samples(last, None, real)]
 
     def report(trainer: Trainer) -> None:
         nonlocal last
@@ -183,7 +187,9 @@ def run(folder: RunFolder, trainer: Trainer, options: Namespace) -> None:
 
     try:
         trainer.train(seconds=options.seconds, every=gcd(FRAME_EVERY, options.save_every), on_progress=report)
-        if first:
+        if first and told:  # how fast the images changed is known no more, and the verdict was right
+            print(f"Nothing is left to do; a larger number of --steps goes on. {told}")
+        elif first:
             folder.add_frame(trainer)
             folder.save(trainer)
             folder.save_gif()
@@ -204,7 +210,7 @@ def run(folder: RunFolder, trainer: Trainer, options: Namespace) -> None:
 
 
 def command(config: Config, options: Namespace) -> str:
-    """What begins this run again: the paper's settings, and what differs from them."""
+    """What begins a run with the same settings: the paper's, and what differs from them."""
     changes = {name: value for name, value in config.to_dict().items() if value != getattr(Config, name)}
     changes |= {name: value for name in ("init_from", "seconds") if (value := getattr(options, name)) is not None}
     words = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in changes.items()]

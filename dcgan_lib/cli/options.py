@@ -73,7 +73,7 @@ def parse(words: list[str]) -> argparse.Namespace:
         command.add_argument("--step", type=number(int, 0), help="an earlier step, which --keep has kept")
         command.add_argument("--seed", type=int, default=0, help="same seed, same images: the first of any --n")
 
-    options, unknown = parser.parse_known_args(words)
+    options, unknown = parser.parse_known_args(words or ["--help"])
     hint = unknown and translate(unknown, commands.choices[options.command]._option_string_actions)
     require(not unknown, f"unrecognized arguments: {' '.join(unknown)}: {hint or 'see --help'}.")
     if options.command == "train":

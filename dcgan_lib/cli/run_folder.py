@@ -125,5 +125,12 @@ class RunFolder:
         curves = base64.b64encode(png.getvalue()).decode()
         write_text(self.path / "index.html", PAGE.format(**texts, curves=curves, steps=trainer.steps_done))
 
+    def words(self) -> str:
+        """What index.html says of the run; nothing where it is older than the checkpoint."""
+        page, newest = self.path / "index.html", self.path / CHECKPOINT
+        if not (page.exists() and newest.exists() and page.stat().st_mtime_ns >= newest.stat().st_mtime_ns):
+            return ""
+        return html.unescape(page.read_text("utf-8").partition("<p>")[2].partition("</p>")[0])
+
     def _frames(self) -> list[Path]:
         return sorted((self.path / "progress").glob(f"{NUMBER}.png"))

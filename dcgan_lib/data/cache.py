@@ -86,7 +86,8 @@ def _write(file: BinaryIO, path: Path, shape: tuple[int, ...], images: Iterator[
         file.seek(0)
         _write_header(file, (shape[0] - len(bad), *shape[1:]))  # as long as the first: NumPy leaves room for digits
     if flat:
-        tell(f"{len(flat)} of {shape[0]} pictures are of a single colour, the first is number {flat[0]}: look at them.")
+        flat_ones = f"{len(flat)} of {shape[0]} pictures are of a single colour, or nearly"
+        tell(f"{flat_ones}, the first is number {flat[0]}: look at them.")
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

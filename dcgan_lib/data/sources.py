@@ -60,6 +60,7 @@ def find_source(name: str) -> Source:
     if name.startswith("folder:"):
         return _folder(name.removeprefix("folder:"))
     advice = f"choose {', '.join({**special, **SETS})}, folder:PATH or shards:PATH"
+    advice = f"it is a folder, so write folder:{name}" if name and Path(name).is_dir() else advice
     require(name in SETS, f"There is no data called {name!r}: {advice}.")
     return _torchvision(name)
 

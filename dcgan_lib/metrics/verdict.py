@@ -77,9 +77,9 @@ def diversity(images: Tensor) -> float:
 
 def measure_samples(images: Tensor, before: Tensor | None, real: Tensor) -> SampleStats:
     """Compare the images of the fixed z, (N, C, H, W), with one another, with those of 25 steps before, and with real
-    ones, (M, C, H, W), all in [-1, 1]."""
+    ones, (M, C, H, W), all in [-1, 1]. Without those before, the change is nan."""
     unit = diversity(real) or 1.0
-    change = 0.0 if before is None else torch.dist(images, before).item() / images.numel() ** 0.5
+    change = float("nan") if before is None else torch.dist(images, before).item() / images.numel() ** 0.5
     return SampleStats(diversity(images) / unit, change / unit, detail(images) / (detail(real) or 1.0))
 
 
@@ -88,22 +88,24 @@ def reach_verdict(history: History, samples: Sequence[SampleStats]) -> str:
 
     The first of these that holds: diverged, when a loss is not finite or the mean g_loss is above 50; early, before
     75 steps; g_wins, when D(G(z)) exceeds D(x); collapsing, when the diversity is below 0.25; d_wins, when the mean
-    d_loss is below 0.05; restless, when the images of the fixed z change within 25 steps by more than 1.25
-    times the real diversity; slow, when they change by less than 0.7 times that and their diversity is below 0.7; else
-    balanced.
+    d_loss is below 0.05; early, when nobody has seen the images of the fixed z change; restless, when they change by
+    more than 1.25 times the real diversity within 25 steps; slow, when they change by less than 0.7 times that and
+    their diversity is below 0.7; else balanced.
     """
     rows = history.rows[-WINDOW:].numpy()
     d_loss, g_loss, d_x, d_gz, _ = rows.mean(0) if len(rows) else (0.0,) * 5
     variety = samples[-1].diversity if samples else 1.0  # nothing has been measured yet
-    change = np.mean([stats.change for stats in samples[-2:]]) if samples else 1.0
-    holds = {
-        "diverged": not np.isfinite(rows).all() or g_loss > 50,
-        "early": len(history) < EARLY,
-        "g_wins": d_gz > d_x,
-        "collapsing": variety < 0.25,
-        "d_wins": d_loss < 0.05,
-        "restless": change > 1.25,
-        "slow": change < 0.7 and variety < 0.7,
-        "balanced": True,
-    }
-    return next(verdict for verdict, true in holds.items() if true)
+    changes = [stats.change for stats in samples[-2:] if not np.isnan(stats.change)]
+    change = np.mean(changes) if changes else np.nan
+    holds = (
+        ("diverged", not np.isfinite(rows).all() or g_loss > 50),
+        ("early", len(history) < EARLY),
+        ("g_wins", d_gz > d_x),
+        ("collapsing", variety < 0.25),
+        ("d_wins", d_loss < 0.05),
+        ("early", np.isnan(change)),
+        ("restless", change > 1.25),
+        ("slow", change < 0.7 and variety < 0.7),
+        ("balanced", True),
+    )
+    return next(verdict for verdict, true in holds if true)

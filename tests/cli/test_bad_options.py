@@ -48,7 +48,6 @@ VALUES = {
 }
 SAMPLE, EVALUATE = "sample --run x --out a.npy", "evaluate --run x"
 WORDS = [
-    ("", "the following arguments are required: command"),
     ("paint", "argument command: invalid choice: 'paint' (choose from "),
     ("train extra", "unrecognized arguments: extra"),
     ("train --bath-size 4", "unrecognized arguments: --bath-size 4"),

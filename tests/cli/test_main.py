@@ -72,6 +72,7 @@ def test_help(cli: Cli) -> None:
         assert f"--{field.name.replace('_', '-')}" in out
     assert "(nz in older tutorials)" in out
     assert all(name in cli("--help")[1] for name in ("train", "sample", "evaluate", "export", "--traceback"))
+    assert cli() == cli("--help")
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_an_earlier_step(cli: Cli, train: list[str], tmp_path: Path) -> None:
     assert np.array_equal(files["40"], files["last0"]) and np.array_equal(files["41"], files["last1"])
     assert not any(np.array_equal(files[a], files[b]) for a, b in (("20", "40"), ("21", "41"), ("20", "21")))
     status, _, err = cli("sample", "--run", run, "--step", "3", "--out", tmp_path / "a.npy")
-    assert (status, f"{run} has no checkpoint-0000003.safetensors: name the folder" in err) == (2, True)
+    assert (status, f"{run} has no checkpoint-0000003.safetensors: it kept steps 2, 4, and" in err) == (2, True)
 
 
 def test_export_for_torch(cli: Cli, run: Path, tmp_path: Path) -> None:

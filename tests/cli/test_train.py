@@ -156,6 +156,21 @@ def test_a_dead_run_is_told(cli: Cli, train: list[str], tmp_path: Path, monkeypa
     assert [(length, len(samples)) for length, samples in seen] == [(80, 4), (130, 3)]
 
 
+def test_a_slow_run_is_told_again_at_its_end(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
+    """Without a step to go the page stays; after a few more steps nobody knows how fast the images change."""
+    slow = lambda images, before, real: SampleStats(0.5, float("nan") if before is None else 0.1, 1.0)  # noqa: E731
+    monkeypatch.setattr("dcgan_lib.cli.commands.measure_samples", slow)
+    monkeypatch.setattr("dcgan_lib.training.Step.row", lambda step: torch.tensor([1.2, 1.0, 0.6, 0.4, 0.4]))
+    page, words = tmp_path / "index.html", [*train, "--steps=80", "--out", tmp_path]
+    assert "Verdict: Slow" in cli(*words)[1]
+    before = page.read_text()
+    assert "Nothing is left to do; a larger number of --steps goes on. 80 steps" in cli(*words, "--resume")[1]
+    assert page.read_text() == before and "Verdict: Slow" in before
+    assert "Verdict: Too early to tell" in cli("train", "--resume", "--steps=84", "--out", tmp_path)[1]
+    assert "has 84 steps: give --steps as many or more" in cli(*words, "--resume")[2]
+    assert RunFolder(tmp_path).config().steps == 84
+
+
 def test_a_collapsed_run_is_told_again_at_its_end(cli: Cli, train: list[str], tmp_path: Path, monkeypatch) -> None:
     """Resumed without a step to go."""
     monkeypatch.setattr(Trainer, "sample", lambda trainer, **_: torch.zeros(64, 3, 16, 16))

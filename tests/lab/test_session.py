@@ -171,7 +171,9 @@ def test_samples(session: Session, tiny: Config, dataset: ImageDataset, chunks: 
     for stats, images in zip(session.samples, seen[1:], strict=True):
         assert stats.diversity == pytest.approx((images.std(0).mean() / real).item(), rel=1e-4)
     change = (seen[2] - seen[1]).square().mean().sqrt() / real
-    assert [stats.change for stats in session.samples] == pytest.approx([0, change.item()], rel=1e-4)
+    assert [stats.change for stats in session.samples] == pytest.approx(
+        [float("nan"), change.item()], rel=1e-4, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize("came_with", [0, 3])
@@ -197,10 +199,10 @@ def test_reset_goes_back_bit_for_bit(tiny: Config, dataset: ImageDataset, came_w
 
 
 def test_verdict_of_a_trainer_that_came_trained(tiny: Config, dataset: ImageDataset) -> None:
-    """Nothing has been measured yet, so nothing has collapsed."""
+    """Nothing has been measured yet, so nothing has collapsed, and nobody knows whether all is well."""
     trainer = Trainer(tiny, dataset)
     trainer.history = History(torch.tensor([1.2, 0.9, 0.6, 0.4, 0.4]).repeat(80, 1))
-    assert Session(trainer).verdict() == "balanced"
+    assert Session(trainer).verdict() == "early"
 
 
 @pytest.mark.usefixtures("often")

@@ -99,6 +99,9 @@ def stats(diversity: float = 0.8, change: float = 0.9) -> list[SampleStats]:
         (rows(), stats(0.69, change=0.69), "slow"),
         (rows(), stats(0.71, change=0.69), "balanced"),
         (rows(), stats(0.69, change=0.71), "balanced"),
+        (rows(), [SampleStats(0.6, float("nan"), 1.5)], "early"),
+        (rows(d_loss=0.04), [SampleStats(0.8, float("nan"), 1.5)], "d_wins"),
+        (rows(), [SampleStats(0.8, float("nan"), 1.5), SampleStats(0.8, 1.3, 1.5)], "restless"),
     ],
 )
 def test_thresholds(history: History, samples: list[SampleStats], verdict: str) -> None:
@@ -116,7 +119,7 @@ def test_measure_samples() -> None:
     images[0, 0, 0, 0], images[1, 0, 0, 0] = 1.0, -1.0  # one pixel of four differs, with a variance of 2/3
     assert diversity(images) == pytest.approx((2 / 3) ** 0.5 / 4)
     real = 2 * images
-    assert measure_samples(images, None, real) == pytest.approx((0.5, 0, 0.5))
+    assert measure_samples(images, None, real) == pytest.approx((0.5, float("nan"), 0.5), nan_ok=True)
     change = measure_samples(images + 0.3, images, real).change
     assert change == pytest.approx(0.3 / (2 * (2 / 3) ** 0.5 / 4))  # root mean square
 
