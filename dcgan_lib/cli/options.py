@@ -104,7 +104,7 @@ def add_train(train: Parser) -> None:
     train.add_argument("--init-from", type=path, metavar="RUN", help="begin with that run's networks and settings")
     train.add_argument("--allow-changes", action="store_true", help="let --resume change lr, beta1, device, --data ...")
     train.add_argument("--save-every", type=number(int, 1), default=500, help="steps from checkpoint to checkpoint")
-    train.add_argument("--keep", type=number(int, 1), help="keep so many numbered checkpoints, too")
+    train.add_argument("--keep", type=number(int, 1), help="keep so many numbered ones; repeat it at --resume")
     docs = field_docs()
     for field in fields(Config):
         kind = from_anywhere if field.name == "data" else (get_args(field.type) or (field.type,))[0]
